@@ -1,0 +1,45 @@
+"""Evaluation of a model folder through the same Predictor that the node runs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from demt_perception.inference import Predictor
+from demt_perception.training.datasets import CamVid, Rendered, class_edges, iterate
+from demt_perception.training.metrics import (
+    BoundaryScore,
+    ConfusionMatrix,
+    DepthError,
+    NormalError,
+)
+
+
+def evaluate_camvid(predictor: Predictor, root: str | Path, split: str = 'test') -> dict:
+    """Return mIoU, per-class IoU and boundary F on CamVid at its own 360x480."""
+    names = predictor.card.classes
+    confusion, boundary = ConfusionMatrix(len(names)), BoundaryScore()
+    dataset = CamVid(root, split)
+    for sample in iterate(dataset):
+        predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]))
+        confusion.add(predicted.semantic, sample.semseg)
+        boundary.add(predicted.boundary.astype(np.float32) / 255, class_edges(sample.semseg))
+    return {'images': len(dataset), 'miou': confusion.miou(),
+            'pixel_accuracy': confusion.pixel_accuracy(),
+            'iou': {n: float(v) for n, v in zip(names, confusion.iou(), strict=True)},
+            'boundary': boundary.summary()}
+
+
+def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
+    """Return depth, normals, classes and boundaries on rendered scenes with exact labels."""
+    depth = DepthError(*predictor.card.depth_range)
+    normals, boundary = NormalError(), BoundaryScore()
+    confusion = ConfusionMatrix(len(predictor.card.classes))
+    dataset = Rendered(root)
+    for sample in iterate(dataset):
+        predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]), sample.focal)
+        depth.add(predicted.depth, sample.depth)
+        normals.add(predicted.normals, sample.normals)
+        confusion.add(predicted.semantic, sample.semseg)
+        boundary.add(predicted.boundary.astype(np.float32) / 255, sample.edge)
+    return {'images': len(dataset), 'depth': depth.summary(), 'normals': normals.summary(),
+            'miou': confusion.miou(), 'boundary': boundary.summary()}

@@ -1,0 +1,89 @@
+"""From trained weights to a model folder: ONNX graph, card, parity check."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from demt_perception.model_card import ModelCard, file_sha256, save_card
+from demt_perception.networks import create_model, output_channels
+from demt_perception.networks.deploy import Deployed
+from demt_perception.networks.efficientnet_lite import MEAN, STD
+from demt_perception.training.config import TrainConfig
+from demt_perception.training.trainer import load_weights
+
+CAMVID_CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
+                  'pedestrian', 'bicyclist')
+# Cityscapes' colours for the classes that both have: what people are used to read.
+CAMVID_PALETTE = ((70, 130, 180), (70, 70, 70), (153, 153, 153), (128, 64, 128), (244, 35, 232),
+                  (107, 142, 35), (220, 220, 0), (190, 153, 153), (0, 0, 142), (220, 20, 60),
+                  (119, 11, 32))
+SIZE_MULTIPLE = 32
+OPSET = 20  # the newest that ONNX Runtime, OpenVINO and TensorRT 10.3 all read
+NEAR, FAR = 0.5, 100.0
+
+
+def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
+                 licence: str = '') -> ModelCard:
+    """Write ``model.onnx``, ``weights.safetensors`` and ``card.yaml`` into ``out``.
+
+    The graph takes any input size in multiples of 32.
+
+    Raises:
+        RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    outputs = output_channels(config.tasks, config.classes)
+    model = create_model(config.model, config.backbone, outputs, **config.model_options)
+    load_weights(weights, model)
+    deployed = Deployed(model, config.tasks, config.far).eval()
+    write_onnx(deployed, config.input_size, out / 'model.onnx')
+    check_parity(deployed, out / 'model.onnx', config.input_size)
+    if Path(weights).resolve() != (out / 'weights.safetensors').resolve():
+        shutil.copyfile(weights, out / 'weights.safetensors')
+    card = ModelCard(
+        name=out.name,
+        architecture=f'DeMT (deformable mixer, task interaction, task query), {config.backbone}',
+        tasks=config.tasks, classes=CAMVID_CLASSES, palette=CAMVID_PALETTE,
+        input_size=config.input_size, size_multiple=SIZE_MULTIPLE, mean=MEAN, std=STD,
+        focal=config.focal, assumed_hfov=60.0, depth_range=(NEAR, FAR), onnx='model.onnx',
+        onnx_sha256=file_sha256(out / 'model.onnx'), licence=licence,
+        training={'iterations': config.iterations, 'batch': config.batch,
+                  'loss_weights': dict(config.loss_weights), 'seed': config.seed})
+    save_card(card, out)
+    return card
+
+
+def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path) -> None:
+    """Export with free height and width, in multiples of 32."""
+    example = torch.zeros(1, 3, *size)
+    height = torch.export.Dim('height', min=2, max=128)
+    width = torch.export.Dim('width', min=2, max=128)
+    torch.onnx.export(
+        deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
+        input_names=['image'], output_names=list(deployed.names), external_data=False,
+        dynamic_shapes=({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},), verbose=False)
+
+
+def check_parity(deployed: Deployed, path: Path, size: tuple[int, int]) -> None:
+    """Compare ONNX Runtime with torch at the default and at another size."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    rng = np.random.default_rng(0)
+    for height, width in (size, (size[0] + 32, size[1] - 64)):
+        image = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+        with torch.no_grad():
+            wanted = deployed(torch.from_numpy(image))
+        for name, a, b in zip(deployed.names, wanted, session.run(None, {'image': image}),
+                              strict=True):
+            a = a.numpy()
+            if a.dtype == np.uint8:
+                error = float((a != b).mean())
+            else:
+                error = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
+            if error > 1e-3:
+                raise RuntimeError(f'{path}: output {name} at {height}x{width} differs from torch '
+                                   f'by {error:.2e}, want at most 1e-3; the graph is not usable')
