@@ -1,0 +1,53 @@
+"""Find model folders by name, without any ROS tool."""
+
+import os
+import sys
+from pathlib import Path
+
+from demt_perception.model_card import CARD_FILE, ModelCardError
+
+DEFAULT_MODEL = 'demt_driving_fast'
+SHARE = Path('share', 'demt_perception', 'models')
+
+
+def model_folders() -> list[Path]:
+    """Return the folders searched for models, the first wins.
+
+    ``$DEMT_MODELS`` (folders separated like PATH), then what ament or pip installed, then the
+    source tree.
+    """
+    own = os.environ.get('DEMT_MODELS', '').split(os.pathsep)
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    return [
+        *(Path(folder).expanduser() for folder in own if folder),
+        *(Path(prefix) / SHARE for prefix in prefixes if prefix),
+        Path(sys.prefix) / SHARE,
+        Path(__file__).resolve().parents[2] / 'models',
+    ]
+
+
+def list_models() -> dict[str, Path]:
+    """Return every model found, folder by name; where a name is found twice the first wins."""
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        for card in sorted(folder.glob(f'*/{CARD_FILE}')):
+            found.setdefault(card.parent.name, card.parent)
+    return found
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return a model folder: a name is looked up in ``model_folders``, else it is a path.
+
+    Raises:
+        ModelCardError: no such model; the text lists the models found and where it looked.
+    """
+    models = list_models()
+    if str(name_or_path) in models:
+        return models[str(name_or_path)]
+    path = Path(name_or_path).expanduser()
+    if (path / CARD_FILE).is_file():
+        return path
+    raise ModelCardError(
+        f'model {str(name_or_path)!r} is neither a folder with {CARD_FILE} nor one of the models '
+        f'found: {", ".join(models) or "none"} (searched {", ".join(map(str, model_folders()))}); '
+        'give a model folder, or set DEMT_MODELS to the folder that holds it')

@@ -1,0 +1,138 @@
+"""The one path from a camera image to predictions."""
+
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from demt_perception.inference.engines import Engine, EngineError, create_engine
+from demt_perception.inference.models import find_model
+from demt_perception.inference.predictions import Predictions
+from demt_perception.inference.preprocess import (
+    Preprocessor,
+    check_image,
+    check_size,
+    focal_at_input,
+)
+from demt_perception.model_card import ModelCard, load_card, onnx_path
+from demt_perception.tasks import get_tasks
+
+
+class Predictor:
+    """A model loaded into an engine.
+
+    Attributes:
+        card: the model's card.
+        folder: the model's folder.
+        engine: what runs it: ``name``, ``device``, ``precision``, ``reason``.
+        input_size: (height, width) that images are resized to.
+    """
+
+    def __init__(
+        self, model: str | Path, engine: str = 'auto', threads: int = 0,
+        input_size: tuple[int, int] | None = None,
+    ) -> None:
+        """Verify and load a model, and check that it gives the outputs its card promises.
+
+        Args:
+            model: name of a model (see ``find_model``) or its folder.
+            engine: ``auto``, ``openvino`` or ``onnxruntime``.
+            threads: CPU threads; 0 chooses.
+            input_size: (height, width); None takes the card's.
+
+        Raises:
+            ModelCardError: no such model, its card is wrong, or its graph is damaged.
+            EngineError: the engine is missing, or the graph does not run as the card says.
+            ValueError: an argument is out of range.
+        """
+        self.folder = find_model(model)
+        self.card = load_card(self.folder)
+        self.input_size = _input_size(self.card, input_size)
+        graph = onnx_path(self.card, self.folder).read_bytes()
+        self._preprocess = Preprocessor(self.card, self.input_size)
+        self._lock = threading.Lock()
+        self.engine: Engine = create_engine(engine, graph, (1, 3, *self.input_size), threads)
+        self._ranks = _output_ranks(self.card)
+        self._run(np.zeros((1, 3, *self.input_size), np.float32))
+
+    def warm_up(self) -> None:
+        """Run a grey image through every stage, so that the first real frame is not slow."""
+        height, width = self.input_size
+        for _ in range(3):
+            self.predict(np.full((height, width, 3), 128, np.uint8))
+
+    def predict(
+        self, bgr: np.ndarray, focal: tuple[float, float] | None = None,
+        output_scale: float = 1.0,
+    ) -> Predictions:
+        """Run the network on one image.
+
+        Args:
+            bgr: uint8 HxWx3, C-contiguous. The result keeps it: see ``Predictions``.
+            focal: (fx, fy) in pixels of this image; None assumes the card's field of view.
+            output_scale: size of the outputs relative to the image.
+
+        Raises:
+            ValueError: an argument is not as above.
+            EngineError: the engine failed, or returned NaN or infinity.
+        """
+        check_image(bgr)
+        height, width = bgr.shape[:2]
+        if not (math.isfinite(output_scale) and output_scale > 0):
+            raise ValueError(f'output_scale is {output_scale}, want a positive number')
+        size = (max(1, round(height * output_scale)), max(1, round(width * output_scale)))
+        check_size(*size, f'output at scale {output_scale}')
+        focal_input = focal_at_input(
+            focal, (height, width), self.input_size, self.card.assumed_hfov)
+        with self._lock:
+            start = time.perf_counter()
+            image = self._preprocess(bgr)
+            middle = time.perf_counter()
+            outputs = self._run(image)
+            end = time.perf_counter()
+        return Predictions(
+            self.card, outputs, bgr, size, focal_input / self.card.focal, focal is None,
+            {'preprocess': middle - start, 'engine': end - middle})
+
+    def close(self) -> None:
+        """Free the engine; no ``predict`` may follow."""
+        with self._lock:
+            self.engine.close()
+
+    def _run(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the checked outputs without their batch axis."""
+        outputs = self.engine.run(image)
+        checked = {}
+        for name, rank in self._ranks.items():
+            value = outputs.get(name)
+            if value is None or value.ndim != rank or value.shape[0] != 1 or 0 in value.shape:
+                seen = 'missing' if value is None else f'of shape {value.shape}'
+                raise EngineError(
+                    f'output {name!r} of model {self.card.name} is {seen}, want {rank} axes, the '
+                    'first of length 1: export the model again')
+            if value.dtype.kind == 'f' and not np.isfinite(value).all():
+                raise EngineError(
+                    f'engine {self.engine.name} returned NaN or infinity in output {name!r} '
+                    f'({self.engine.precision}): try another engine, or report the image')
+            checked[name] = value[0]
+        return checked
+
+
+def _output_ranks(card: ModelCard) -> dict[str, int]:
+    """Return the axes of each output of the graph, the batch axis counted."""
+    ranks = {task.topic: 4 if task.channels and task.channels > 1 else 3
+             for task in get_tasks(card.tasks)}
+    if 'semantic' in ranks:
+        ranks['confidence'] = 3
+    return ranks
+
+
+def _input_size(card: ModelCard, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    height, width = card.input_size if wanted is None else wanted
+    multiple = card.size_multiple
+    if not all(0 < side <= 8192 and side % multiple == 0 for side in (height, width)):
+        raise ValueError(f'input_size is ({height}, {width}), want two multiples of {multiple}, '
+                         f'e.g. {card.input_size}')
+    return int(height), int(width)

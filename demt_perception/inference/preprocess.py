@@ -1,0 +1,88 @@
+"""From a camera image to the tensor that a network is fed."""
+
+import math
+
+import cv2
+import numpy as np
+
+from demt_perception.model_card import ModelCard
+
+MOST_PIXELS = 8192 * 8192
+LONGEST_SIDE = 16384
+
+
+def check_image(bgr: np.ndarray) -> None:
+    """Refuse anything but a uint8 HxWx3 C-contiguous image of a sane size.
+
+    Raises:
+        ValueError: with the value seen, the value wanted and the remedy.
+    """
+    if not isinstance(bgr, np.ndarray) or bgr.dtype != np.uint8:
+        seen = bgr.dtype if isinstance(bgr, np.ndarray) else type(bgr).__name__
+        raise ValueError(f'image is {seen}, want a uint8 array: convert it to 8 bits first')
+    if bgr.ndim != 3 or bgr.shape[2] != 3:
+        raise ValueError(f'image has shape {bgr.shape}, want HxWx3: convert it to BGR first')
+    if not bgr.flags.c_contiguous:
+        raise ValueError(f'image has strides {bgr.strides}, want C-contiguous rows: '
+                         'pass np.ascontiguousarray(image)')
+    check_size(bgr.shape[0], bgr.shape[1], 'image')
+
+
+def check_size(height: int, width: int, what: str) -> None:
+    """Refuse an empty or absurdly large picture.
+
+    Raises:
+        ValueError: with the value seen, the value wanted and the remedy.
+    """
+    if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE
+            and height * width <= MOST_PIXELS):
+        raise ValueError(
+            f'{what} is {height}x{width}, want at least 1x1, sides up to {LONGEST_SIDE} and '
+            f'{MOST_PIXELS} pixels in all: check the source, or scale it down')
+
+
+def focal_at_input(
+    focal: tuple[float, float] | None, image_size: tuple[int, int],
+    input_size: tuple[int, int], assumed_hfov: float,
+) -> float:
+    """Return the focal length in pixels of the network input.
+
+    Args:
+        focal: (fx, fy) of the camera in image pixels; None assumes ``assumed_hfov`` degrees.
+        image_size: (height, width) of the camera image.
+        input_size: (height, width) that it is resized to.
+        assumed_hfov: horizontal field of view in degrees.
+
+    Raises:
+        ValueError: a focal length is not finite and positive.
+    """
+    height, width = image_size
+    if focal is None:
+        fx = fy = width / 2 / math.tan(math.radians(assumed_hfov) / 2)
+    else:
+        fx, fy = (float(value) for value in focal)
+        if not (math.isfinite(fx) and math.isfinite(fy) and fx > 0 and fy > 0):
+            raise ValueError(f'focal is ({fx}, {fy}), want two positive finite lengths in pixels: '
+                             'check camera_info, or pass None to assume a field of view')
+    return math.sqrt(fx * input_size[1] / width * fy * input_size[0] / height)
+
+
+class Preprocessor:
+    """Resizes in uint8, then normalises into one buffer that is used again for every frame."""
+
+    def __init__(self, card: ModelCard, input_size: tuple[int, int]) -> None:
+        """Allocate the buffer for ``input_size`` (height, width)."""
+        self._buffer = np.empty((1, 3, *input_size), np.float32)
+        self._scale = [1 / std for std in card.std]
+        self._offset = [-mean / std for mean, std in zip(card.mean, card.std, strict=True)]
+
+    def __call__(self, bgr: np.ndarray) -> np.ndarray:
+        """Return the network input, float32 1x3xHxW RGB, valid until the next call."""
+        height, width = self._buffer.shape[2:]
+        small = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
+        for plane, channel, scale, offset in zip(
+                self._buffer[0], reversed(cv2.split(small)), self._scale, self._offset,
+                strict=True):
+            np.multiply(channel, np.float32(scale), out=plane)
+            plane += np.float32(offset)
+        return self._buffer
