@@ -46,13 +46,10 @@ fi
 build=$venv/build/demt_msgs
 rm -rf "$build"
 mkdir -p "$build"
-trap 'echo "build_into_venv.sh: failed; the whole log is $build/log.txt, its end:" >&2
-      tail -n 25 "$build/log.txt" >&2' ERR
-
 generator=()
 if command -v ninja >/dev/null; then generator=(-G Ninja); fi
 export AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
-{
+if ! {
   cmake -S "$here" -B "$build" "${generator[@]}" \
     -DCMAKE_INSTALL_PREFIX="$venv" -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
     -DPython3_EXECUTABLE="$python" -DPython3_FIND_VIRTUALENV=ONLY \
@@ -61,7 +58,11 @@ export AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
   rm -rf "$venv"/{include,share}/demt_msgs "$venv"/lib/libdemt_msgs__* \
     "$venv"/lib/python3*/site-packages/demt_msgs{,-*} &&
   cmake --install "$build"
-} >"$build/log.txt" 2>&1
+} >"$build/log.txt" 2>&1; then
+  echo "build_into_venv.sh: failed; the whole log is $build/log.txt, its end:" >&2
+  tail -n 25 "$build/log.txt" >&2
+  exit 1
+fi
 
 "$python" -c 'from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
 from demt_msgs.srv import LoadModel, SetTasks
