@@ -65,7 +65,8 @@ class Rendered:
         self.root = Path(root)
         self.names = sorted(p.stem for p in Path(root, 'cameras').glob('*.yaml'))
         if not self.names:
-            raise FileNotFoundError(f'no complete view in {root}: run `demt generate --out {root}`')
+            raise FileNotFoundError(
+                f'no complete view in {root}: run `demt generate --out {root}`')
 
     def __len__(self) -> int:
         return len(self.names)

@@ -47,9 +47,9 @@ class DepthError:
         p, t = prediction[given].astype(float), label[given].astype(float)
         self.asked += int(asked.sum())
         self.count += len(p)
-        self.abs_rel += float(np.abs(p - t).__truediv__(t).sum())
+        self.abs_rel += float((np.abs(p - t) / t).sum())
         self.squared += float(((p - t) ** 2).sum())
-        self.delta1 += float((np.maximum(p / t, t / p) < 1.25).sum())
+        self.delta1 += float(((p < 1.25 * t) & (t < 1.25 * p)).sum())
 
     def summary(self) -> dict[str, float]:
         """Return abs_rel, rmse (m), delta1 and coverage."""

@@ -66,8 +66,11 @@ def train(config: TrainConfig) -> Path:
                          **config.model_options)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
-    encoder = list(model.backbone.parameters())
-    ids = {id(p) for p in encoder}
+    # The first layers are generic, and the dearest to differentiate: they stay as ImageNet left them.
+    for module in (model.backbone.stem, model.backbone.stages[0]):
+        module.requires_grad_(False)
+    encoder = [p for p in model.backbone.parameters() if p.requires_grad]
+    ids = {id(p) for p in model.backbone.parameters()}
     rest = [p for p in model.parameters() if id(p) not in ids]
     optimizer = torch.optim.AdamW([
         {'params': encoder, 'base_lr': config.encoder_lr},

@@ -72,8 +72,9 @@ def to_tensors(sample: Sample, view: View, size: tuple[int, int], focal: float, 
         edge = class_edges(semseg)
     else:
         # A line one pixel wide would break up where the labels shrink.
-        shrink_kernel = np.ones((2, 2) if view.width > 0.7 * width else (1, 1), np.uint8)
-        edge = cv2.dilate(sample.edge, shrink_kernel)[rows][:, columns]
+        kernel = np.ones((round(2 * view.height / height) or 1, round(2 * view.width / width) or 1),
+                         np.uint8)
+        edge = cv2.dilate(sample.edge, kernel)[rows][:, columns]
     return {
         'image': torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
         'semseg': torch.from_numpy(semseg.astype(np.int64)),
