@@ -4,11 +4,11 @@ A model folder holds ``card.yaml``, the ONNX graph and, for training, the weight
 is never guessed: it is read from here.
 """
 
+from dataclasses import asdict, dataclass, field, fields
 import hashlib
 import math
-import re
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+import re
 from typing import Any
 
 import yaml
@@ -154,22 +154,26 @@ def file_sha256(path: str | Path) -> str:
             hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
 
 
-def onnx_path(card: ModelCard, folder: str | Path) -> Path:
-    """Return the path of the model's ONNX graph after verifying its SHA-256.
+def read_onnx(card: ModelCard, folder: str | Path) -> bytes:
+    """Return the content of the model's ONNX graph after verifying its SHA-256.
+
+    The bytes verified are the bytes returned, so that no change of the file can slip in between.
 
     Raises:
         ModelCardError: the file is missing or its content is not what the card says.
     """
     path = Path(folder) / card.onnx
     try:
-        seen = file_sha256(path)
+        content = path.read_bytes()
     except OSError as error:
-        raise ModelCardError(f'{path} cannot be read ({error}); restore the model folder') from error
+        raise ModelCardError(
+            f'{path} cannot be read ({error}); restore the model folder') from error
+    seen = hashlib.sha256(content).hexdigest()
     if seen != card.onnx_sha256:
         raise ModelCardError(
             f'{path} has SHA-256 {seen}, the card says {card.onnx_sha256}: the file is damaged '
             'or foreign; restore it or export the model again')
-    return path
+    return content
 
 
 def _same(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Colour tables of the pictures for people. All tables are uint8 1x256x3, RGB."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -16,11 +18,13 @@ def class_table(card: ModelCard) -> np.ndarray:
     return table
 
 
+@cache
 def depth_table() -> np.ndarray:
     """Return colours for ``depth_index``: 1 (nearest) is warm, 255 (farthest) cool, 0 black."""
     ramp = np.arange(255, -1, -1, dtype=np.uint8)[None]
     table = cv2.cvtColor(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     table[0, INVALID] = 0
+    table.flags.writeable = False
     return table
 
 

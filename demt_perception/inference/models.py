@@ -1,8 +1,8 @@
 """Find model folders by name, without any ROS tool."""
 
 import os
-import sys
 from pathlib import Path
+import sys
 
 from demt_perception.model_card import CARD_FILE, ModelCardError
 

@@ -1,76 +1,86 @@
 """From small network outputs to images at the output size. Pure functions of arrays.
 
-Whatever can be done on the small map is done there, before resizing: see the measurements in
-each function's comment.
+Whatever can be done on the small map is done there, before resizing. Milliseconds in comments
+were measured at 1280x720 from 128x64 on one idle core with a warm memory allocator.
 """
 
 import cv2
 import numpy as np
 
-Size = tuple[int, int]
-"""(height, width) of the output."""
+from demt_perception.inference.resize import linear, nearest, shrink, Size
 
-
-def resize(image: np.ndarray, size: Size, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Return the image at the output size."""
-    if image.shape[:2] == size:
-        return image.copy()
-    return cv2.resize(image, (size[1], size[0]), interpolation=interpolation)
-
-
-def nearest(image: np.ndarray, size: Size) -> np.ndarray:
-    """Return an image of ids at the output size: no new values appear."""
-    return resize(image, size, cv2.INTER_NEAREST)
+STRIP_PIXELS = 40_000
+SHORTEST = 1e-12
+NEIGHBOURS = np.ones((3, 3), np.uint8)
+MOST_MILLIMETRES = 65535
 
 
 def probability(values: np.ndarray, size: Size) -> np.ndarray:
     """Return probabilities 0..1 as uint8 0..255 at the output size."""
-    small = np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
-    return resize(small, size)
+    return linear(cv2.convertScaleAbs(values, alpha=255), size)
 
 
 def valid_depth(raw: np.ndarray, scale: float, depth_range: tuple[float, float]) -> np.ndarray:
     """Return small depth in metres, NaN outside the range."""
-    depth = raw * np.float32(scale)
-    depth[(depth < depth_range[0]) | (depth > depth_range[1])] = np.nan
+    with np.errstate(over='ignore'):  # an absurd focal length ends out of range, as it should
+        depth = raw * np.float32(scale)
+    depth[~((depth >= depth_range[0]) & (depth <= depth_range[1]))] = np.nan
     return depth
 
 
 def depth(small: np.ndarray, size: Size) -> np.ndarray:
-    """Return depth in metres at the output size; invalid (NaN) does not bleed into valid."""
+    """Return depth in metres at the output size; invalid (NaN) does not bleed into valid.
+
+    Interpolating against a far value would push the edge of a roof away into the sky, so invalid
+    pixels first take the nearest depth of their neighbours, and are cut out again after.
+    """
     invalid = np.isnan(small)
     if not invalid.any():
-        return resize(small, size)
-    # Invalid pixels take their nearest valid neighbour's value, so that interpolating towards
-    # the sky does not push the edge of a roof away.
-    filled = np.where(invalid, np.float32(3e38), small)
-    filled = np.where(invalid, cv2.erode(filled, np.ones((3, 3), np.uint8)), small)
-    filled = np.where(filled > 1e38, np.float32(0), filled)
-    full = resize(filled, size)
-    full[nearest(invalid.astype(np.uint8), size) != 0] = np.nan
+        return linear(small, size)
+    valid = nearest(np.where(invalid, np.uint8(0), np.uint8(255)), size)
+    filled = np.where(invalid, np.float32(np.inf), small)
+    filled = np.where(invalid, cv2.erode(filled, NEIGHBOURS), small)
+    filled[np.isinf(filled)] = 0  # far from any valid pixel: never seen
+    full = np.full(size, np.nan, np.float32)
+    cv2.copyTo(linear(filled, size), valid, full)  # 0.3 ms; boolean indexing takes 1.0
     return full
 
 
+def millimetres(metres: np.ndarray) -> np.ndarray:
+    """Return depth as uint16 millimetres, 0 invalid or beyond 65.535 m (REP 118)."""
+    scaled = np.nan_to_num(metres * np.float32(1000), nan=0, posinf=0, neginf=0)
+    scaled[(scaled < 0) | (scaled > MOST_MILLIMETRES)] = 0
+    return np.rint(scaled).astype(np.uint16)
+
+
 def normals(raw: np.ndarray, size: Size) -> np.ndarray:
-    """Return HxWx3 float32 unit normals at the output size from raw 3xhxw ones."""
-    x, y, z = (resize(channel, size) for channel in raw)
-    length = cv2.magnitude(cv2.magnitude(x, y), z)
-    length = np.maximum(length, np.float32(1e-12))
-    return cv2.merge([cv2.divide(x, length), cv2.divide(y, length), cv2.divide(z, length)])
+    """Return HxWx3 float32 unit normals at the output size from 3xhxw ones of the network.
+
+    Interpolated vectors are too short, so each is made unit again, in strips of rows that fit
+    the cache: 2.0 ms; on whole planes it takes 8. Where opposite normals cancel out exactly the
+    result is zero: there is no direction.
+    """
+    x, y, z = (linear(channel, size) for channel in raw)
+    out = np.empty((*size, 3), np.float32)
+    rows = max(1, STRIP_PIXELS // size[1])
+    for top in range(0, size[0], rows):
+        strip = slice(top, top + rows)
+        xs, ys, zs = x[strip], y[strip], z[strip]
+        length = cv2.max(cv2.magnitude(cv2.magnitude(xs, ys), zs), SHORTEST)
+        cv2.merge((cv2.divide(xs, length, xs), cv2.divide(ys, length, ys),
+                   cv2.divide(zs, length, zs)), out[strip])
+    return out
 
 
 def normals_color(raw: np.ndarray, size: Size) -> np.ndarray:
-    """Return normals as RGB colours (n + 1) / 2 at the output size."""
-    small = np.clip(raw * 127.5 + 128, 0, 255).astype(np.uint8)
-    return resize(cv2.merge(list(small)), size)
+    """Return normals as RGB colours (n + 1) / 2 at the output size: 0.5 ms."""
+    return linear(cv2.convertScaleAbs(cv2.merge(list(raw + 1)), alpha=127.5), size)
 
 
 def overlay(bgr: np.ndarray, color: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Return the RGB camera image tinted with the class colours, class borders in white."""
-    size = color.shape[:2]
-    camera = resize(bgr, size, cv2.INTER_AREA) if bgr.shape[:2] != size else bgr
-    camera = cv2.cvtColor(camera, cv2.COLOR_BGR2RGB)
+    camera = cv2.cvtColor(shrink(bgr, ids.shape[:2]), cv2.COLOR_BGR2RGB)
     blended = cv2.addWeighted(camera, 0.55, color, 0.45, 0)
-    border = cv2.morphologyEx(ids, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    blended[border != 0] = 255
-    return blended
+    border = cv2.morphologyEx(ids, cv2.MORPH_GRADIENT, NEIGHBOURS)
+    border = cv2.threshold(border, 0, 255, cv2.THRESH_BINARY)[1]
+    return cv2.max(blended, cv2.merge((border, border, border)), blended)

@@ -1,14 +1,14 @@
 """All predictions of one frame, each computed when it is first asked for."""
 
-import time
 from collections.abc import Callable
 from functools import cached_property
+import time
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from demt_perception.inference import colors, postprocess
+from demt_perception.inference.resize import linear, nearest
 from demt_perception.model_card import ModelCard
 
 T = TypeVar('T')
@@ -51,7 +51,7 @@ class Predictions:
     @cached_property
     def semantic(self) -> np.ndarray:
         """Class ids, HxW uint8; names and colours are in the card."""
-        return self._timed('semantic', postprocess.nearest, self._raw('semantic'), self.size)
+        return self._timed('semantic', nearest, self._raw('semantic'), self.size)
 
     @cached_property
     def confidence(self) -> np.ndarray:
@@ -110,12 +110,12 @@ class Predictions:
 
     def _make_semantic_color(self, ids: np.ndarray) -> np.ndarray:
         small = colors.colorize(ids, colors.class_table(self.card))
-        return postprocess.nearest(small, self.size)
+        return nearest(small, self.size)
 
     def _make_depth_color(self, small: np.ndarray) -> np.ndarray:
         index = colors.depth_index(small, *self.card.depth_range)
         color = colors.colorize(index, colors.depth_table())
-        return postprocess.resize(color, self.size, cv2.INTER_LINEAR)
+        return linear(color, self.size)
 
     def _raw(self, output: str) -> np.ndarray:
         if output not in self._outputs:

@@ -1,22 +1,23 @@
 """The one path from a camera image to predictions."""
 
 import math
+from pathlib import Path
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 
-from demt_perception.inference.engines import Engine, EngineError, create_engine
+from demt_perception.inference.engines import create_engine, Engine, EngineError
+from demt_perception.inference.external_data import has_external_data
 from demt_perception.inference.models import find_model
 from demt_perception.inference.predictions import Predictions
 from demt_perception.inference.preprocess import (
-    Preprocessor,
     check_image,
     check_size,
     focal_at_input,
+    Preprocessor,
 )
-from demt_perception.model_card import ModelCard, load_card, onnx_path
+from demt_perception.model_card import load_card, ModelCard, read_onnx
 from demt_perception.tasks import get_tasks
 
 
@@ -50,7 +51,7 @@ class Predictor:
         self.folder = find_model(model)
         self.card = load_card(self.folder)
         self.input_size = _input_size(self.card, input_size)
-        graph = onnx_path(self.card, self.folder).read_bytes()
+        graph = _read_graph(self.card, self.folder)
         self._preprocess = Preprocessor(self.card, self.input_size)
         self._lock = threading.Lock()
         self.engine: Engine = create_engine(engine, graph, (1, 3, *self.input_size), threads)
@@ -118,6 +119,19 @@ class Predictor:
                     f'({self.engine.precision}): try another engine, or report the image')
             checked[name] = value[0]
         return checked
+
+
+def _read_graph(card: ModelCard, folder: Path) -> bytes:
+    graph = read_onnx(card, folder)
+    try:
+        external = has_external_data(graph)
+    except ValueError as error:
+        raise EngineError(f'{folder / card.onnx}: {error}; export the model again') from error
+    if external:
+        raise EngineError(
+            f'{folder / card.onnx} keeps weights in another file, which its SHA-256 does not '
+            'cover: export it again as one file (external_data=False)')
+    return graph
 
 
 def _output_ranks(card: ModelCard) -> dict[str, int]:

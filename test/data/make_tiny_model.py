@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper, TensorProto
 
-from demt_perception.model_card import ModelCard, file_sha256, save_card
+from demt_perception.model_card import file_sha256, ModelCard, save_card
 
 FOLDER = Path(__file__).parent / 'tiny_model'
 TASKS = ('semseg', 'depth', 'normals', 'edge')

@@ -1,11 +1,11 @@
 """Engines: each runs the same ONNX graph, behind one small protocol."""
 
 import importlib
-import os
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from demt_perception.inference.cpu import default_threads
 
 INSTALL = {
     'openvino': 'pip install openvino',
@@ -13,8 +13,6 @@ INSTALL = {
 }
 ENGINES = tuple(INSTALL)
 """Engine names in the order in which ``auto`` tries them: OpenVINO measured fastest on CPUs."""
-
-MOST_THREADS = 8
 
 
 class EngineError(RuntimeError):
@@ -54,7 +52,7 @@ def create_engine(
 
     Args:
         name: one of ``ENGINES``, or ``auto`` for the first that works.
-        graph: content of the ONNX file; weights in other files are refused by the caller.
+        graph: content of the ONNX file, which holds all its weights: see ``external_data.py``.
         shape: the one input shape that will be run, 1x3xHxW.
         threads: CPU threads; 0 chooses by ``default_threads``.
 
@@ -69,7 +67,7 @@ def create_engine(
     threads = threads or default_threads()
     if name != 'auto':
         return _load(name, graph, shape, threads, 'asked for by name')
-    failures = []
+    failures: list[str] = []
     for candidate in ENGINES:
         why = '; '.join(['fastest that works', *failures])
         try:
@@ -77,22 +75,6 @@ def create_engine(
         except EngineError as error:
             failures.append(f'not {candidate}: {error}')
     raise EngineError('no engine works: ' + '; '.join(failures))
-
-
-def default_threads() -> int:
-    """Return the threads to calculate with: all of two cores, else one is left to others.
-
-    Counts the cores this process may use (affinity and, in a container, its CPU quota). A small
-    network gains nothing from more than ``MOST_THREADS``.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else (
-        os.cpu_count() or 1)
-    try:
-        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
-        cores = min(cores, max(1, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2, or 'max': no quota
-    return min(cores if cores <= 2 else cores - 1, MOST_THREADS)
 
 
 def _load(

@@ -1,10 +1,9 @@
 """The ONNX Runtime engine: runs anywhere on the CPU, in float32."""
 
-import platform
-
 import numpy as np
 import onnxruntime
 
+from demt_perception.inference.cpu import cpu_name
 from demt_perception.inference.engines import EngineError
 
 
@@ -16,7 +15,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, session: onnxruntime.InferenceSession, reason: str) -> None:
         """Keep a session whose only input is ``image``."""
-        self.device = platform.processor() or platform.machine()
+        self.device = cpu_name()
         self.reason = reason
         self._session: onnxruntime.InferenceSession | None = session
         self._names = [output.name for output in session.get_outputs()]

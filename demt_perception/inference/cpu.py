@@ -1,0 +1,46 @@
+"""What the processor is and how much of it this process may use."""
+
+import os
+from pathlib import Path
+import platform
+
+MOST_THREADS = 8
+
+
+def cpu_name() -> str:
+    """Return the processor's own name, or its architecture where the system does not tell."""
+    return _cpuinfo('model name') or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction set flags as Linux names them, e.g. ``avx512_bf16``."""
+    return frozenset((_cpuinfo('flags') or _cpuinfo('Features')).split())
+
+
+def usable_cores() -> int:
+    """Return the cores this process may use: its affinity and, in a container, its CPU quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else (
+        os.cpu_count() or 1)
+    try:
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text(encoding='ascii').split()
+        return min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores  # no cgroup v2, or no quota ('max')
+
+
+def default_threads() -> int:
+    """Return the threads to calculate with: both of two cores, else one is left to others.
+
+    A small network gains nothing from more than ``MOST_THREADS``.
+    """
+    cores = usable_cores()
+    return min(cores if cores <= 2 else cores - 1, MOST_THREADS)
+
+
+def _cpuinfo(key: str) -> str:
+    try:
+        text = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return ''
+    lines = (line.partition(':') for line in text.splitlines())
+    return next((value.strip() for name, _, value in lines if name.strip() == key), '')
