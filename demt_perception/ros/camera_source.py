@@ -1,0 +1,162 @@
+"""Publishes a video, a folder of images, a camera device or a bag as a ROS camera.
+
+Topics (relative, to be remapped):
+    image (sensor_msgs/Image): bgr8; frames of a bag keep their recorded encoding.
+    image/compressed (sensor_msgs/CompressedImage): instead, with ``image_transport:=compressed``.
+    camera_info (sensor_msgs/CameraInfo): where a calibration is known, stamped as its image.
+
+Every frame is stamped with the node's clock at the moment it leaves the source: a recording is
+played as if it were seen now, so that latencies measured downstream are true.
+"""
+
+from array import array
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from demt_perception.ros.camera_frames import preparation, TRANSPORTS
+from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
+from demt_perception.ros.read_ahead import ReadAhead
+from demt_perception.ros.sources import Frame, open_source, SourceError
+
+
+class CameraSource(Node):
+    """The node; ``finished`` is done when the source has ended or failed."""
+
+    def __init__(self) -> None:
+        """Open the source and start publishing.
+
+        Raises:
+            SourceError, CameraInfoError: a parameter names what cannot be read.
+        """
+        super().__init__('camera')
+        source = open_source(self._parameter(
+            'source', '', 'video file, folder of images, device index, rosbag2 folder or file'))
+        self._rate = self._parameter(
+            'rate', 0.0, 'frames a second; 0 = as the source has them',
+            floating_point_range=[FloatingPointRange(from_value=0.0, to_value=1000.0)])
+        loop = self._parameter('loop', True, 'start anew at the end of a recording')
+        self._frame_id = self._parameter(
+            'frame_id', 'camera_optical_frame', 'frame of images that bring none')
+        info_file = self._parameter(
+            'camera_info_file', '', 'calibration YAML as written by camera_calibration')
+        transport = self._parameter('image_transport', 'raw', f'one of {TRANSPORTS}')
+        prepare = preparation(transport, read_camera_info(info_file) if info_file else None)
+
+        self._live = source.live
+        self._native_rate = source.rate
+        kind, topic = (Image, 'image') if transport == 'raw' else (
+            CompressedImage, 'image/compressed')
+        # Reliable, so that every reader can listen; a slow reader costs a frame, not the camera.
+        self._images = self._publisher(kind, topic)
+        self._infos = self._publisher(CameraInfo, 'camera_info')
+        self._image = Image()
+        self._buffer = array('B')
+
+        self.finished: Future = Future()
+        self._stop = threading.Event()
+        self._reader = ReadAhead(source, loop, prepare)
+        self._player = threading.Thread(target=self._play, name='player', daemon=True)
+        self._player.start()
+        self.get_logger().info(f'publishing {self._images.topic_name}: {source.description}')
+
+    def close(self) -> None:
+        """Stop reading and publishing."""
+        self._stop.set()
+        self._reader.close()
+        self._player.join()
+
+    def _parameter(self, name: str, default: Any, description: str, **ranges: Any) -> Any:
+        descriptor = ParameterDescriptor(description=description, read_only=True, **ranges)
+        # A source such as 0 arrives as a number.
+        if name == 'source':
+            descriptor.dynamic_typing = True
+            return str(self.declare_parameter(name, default, descriptor).value)
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _publisher(self, kind: type, topic: str) -> Any:
+        return self.create_publisher(
+            kind, topic, QoSProfile(depth=1),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    def _play(self) -> None:
+        try:
+            begin = time.monotonic()
+            for index, frame in enumerate(self._reader):
+                if not self._live:
+                    begin = self._wait(begin, index / self._rate if self._rate else frame.offset)
+                if self._stop.is_set():
+                    return
+                self._publish(frame)
+            self.finished.set_result(None)
+        except Exception as error:  # raised again in main, which ends the process
+            if not self._stop.is_set():
+                self.finished.set_exception(error)
+
+    def _wait(self, begin: float, offset: float) -> float:
+        """Wait until a frame is due; return the schedule's begin, moved where we are late."""
+        late = time.monotonic() - (begin + offset)
+        if late < 0:
+            self._stop.wait(-late)
+        elif late > 1 / (self._rate or self._native_rate):
+            # Catching up with a burst is nothing that a camera does.
+            begin += late
+        return begin
+
+    def _publish(self, frame: Frame) -> None:
+        message = self._fill(frame.image) if isinstance(frame.image, np.ndarray) else frame.image
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = frame.frame_id or self._frame_id
+        if frame.camera_info is not None:
+            frame.camera_info.header = message.header
+            self._infos.publish(frame.camera_info)
+        self._images.publish(message)
+
+    def _fill(self, image: np.ndarray) -> Image:
+        """Copy a BGR array into the message that is used for every frame."""
+        height, width = image.shape[:2]
+        if (self._image.height, self._image.width) != (height, width):
+            self._buffer = array('B', bytes(image.nbytes))
+            self._image = Image(height=height, width=width, encoding='bgr8', step=3 * width)
+            self._image.data = self._buffer
+        memoryview(self._buffer)[:] = np.ascontiguousarray(image).data.cast('B')
+        return self._image
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until its source ends or it is stopped; return the exit code."""
+    rclpy.init(args=args)
+    try:
+        node = CameraSource()
+    except (SourceError, CameraInfoError) as error:
+        print(f'camera_source: {error}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 1
+    try:
+        rclpy.spin_until_future_complete(node, node.finished)
+        if node.finished.exception() is not None:
+            node.get_logger().fatal(str(node.finished.exception()))
+            return 1
+        node.get_logger().info('the source has ended')
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Reads and decodes frames in a thread of its own, a few ahead of their publication."""
+
+from collections.abc import Callable, Iterator
+import dataclasses
+import queue
+import threading
+from typing import Any
+
+from demt_perception.ros.sources import Frame, Source
+
+_AHEAD = 3
+
+
+class ReadAhead:
+    """Iterates over the prepared frames of a source, pass after pass.
+
+    A live source keeps only its newest frame; a recorded one waits for its reader.
+    """
+
+    def __init__(self, source: Source, loop: bool, prepare: Callable[[Frame], Frame]) -> None:
+        """Start reading. ``prepare`` runs in the reading thread: encoding belongs there."""
+        self._source = source
+        self._loop = loop
+        self._prepare = prepare
+        self._queue: queue.Queue[Any] = queue.Queue(1 if source.live else _AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name='read_ahead', daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading and wait for the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames; an error of the source is raised here."""
+        while not self._stop.is_set():
+            try:
+                item = self._queue.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _read(self) -> None:
+        try:
+            start = 0.0
+            while not self._stop.is_set():
+                offset = 0.0
+                for frame in self._source.frames():
+                    offset = frame.offset
+                    self._put(self._prepare(dataclasses.replace(frame, offset=start + offset)))
+                    if self._stop.is_set():
+                        return
+                if not self._loop or self._source.live:
+                    break
+                start += offset + 1 / self._source.rate
+            self._put(None)
+        except Exception as error:  # handed to the reader of the frames
+            self._put(error)
+
+    def _put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                if self._source.live and isinstance(item, Frame):
+                    try:
+                        self._queue.get_nowait()
+                    except queue.Empty:
+                        continue

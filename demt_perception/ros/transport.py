@@ -1,0 +1,35 @@
+"""The process environment in which Fast DDS carries large images.
+
+With its defaults (a shared-memory segment of 512 KiB) Fast DDS loses large best-effort images
+without a word. A profile with a larger segment cures it. It must be in the environment of the
+*sending* process before that starts, as must glibc's settings, which keep every image from
+being a fresh mmap: together they halve the latency of a 720p image.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+# What a user may have set on purpose: then we add nothing.
+_OWN = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE',
+        'FASTDDS_BUILTIN_TRANSPORTS')
+
+_MALLOC = {
+    'MALLOC_MMAP_THRESHOLD_': str(1 << 30),
+    'MALLOC_TRIM_THRESHOLD_': str(1 << 30),
+    'MALLOC_TOP_PAD_': str(64 << 20),
+}
+
+
+def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to add to a node's environment.
+
+    Args:
+        profile: the package's ``config/fastdds.xml``.
+        environ: the present environment; what it sets itself is left alone.
+    """
+    wanted = dict(_MALLOC)
+    if not any(environ.get(name) for name in _OWN):
+        # The first is the name since Fast DDS 3 (Kilted), the second that of Humble and Jazzy.
+        wanted['FASTDDS_DEFAULT_PROFILES_FILE'] = str(profile)
+        wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
+    return {name: value for name, value in wanted.items() if name not in environ}
