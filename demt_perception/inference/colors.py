@@ -28,13 +28,23 @@ def depth_table() -> np.ndarray:
     return table
 
 
-def depth_index(depth: np.ndarray, near: float, far: float) -> np.ndarray:
+def depth_index(depth: np.ndarray, depth_range: tuple[float, float]) -> np.ndarray:
     """Return the row of ``depth_table`` for metres, on a logarithmic scale; NaN is ``INVALID``.
 
     Logarithmic, so that equal ratios of distance differ equally in colour.
     """
-    position = np.log(depth / near) * (254 / np.log(far / near)) + 1
+    near, far = color_range(depth_range)
+    position = np.log(depth / np.float32(near)) * np.float32(254 / np.log(far / near)) + 1
     return np.nan_to_num(np.clip(position, 1, 255), nan=INVALID).astype(np.uint8)
+
+
+def color_range(depth_range: tuple[float, float]) -> tuple[float, float]:
+    """Return the metres that have the first and the last colour; nearer ones share the first.
+
+    A fiftieth of the farthest at least: else a street takes a third of the colours only.
+    """
+    near, far = depth_range
+    return max(near, far / 50), far
 
 
 def colorize(index: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -66,7 +66,8 @@ def normals(raw: np.ndarray, size: Size) -> np.ndarray:
     for top in range(0, size[0], rows):
         strip = slice(top, top + rows)
         xs, ys, zs = x[strip], y[strip], z[strip]
-        length = cv2.max(cv2.magnitude(cv2.magnitude(xs, ys), zs), SHORTEST)
+        length = cv2.magnitude(cv2.magnitude(xs, ys), zs)
+        np.maximum(length, np.float32(SHORTEST), out=length)
         cv2.merge((cv2.divide(xs, length, xs), cv2.divide(ys, length, ys),
                    cv2.divide(zs, length, zs)), out[strip])
     return out

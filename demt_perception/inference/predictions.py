@@ -113,7 +113,7 @@ class Predictions:
         return nearest(small, self.size)
 
     def _make_depth_color(self, small: np.ndarray) -> np.ndarray:
-        index = colors.depth_index(small, *self.card.depth_range)
+        index = colors.depth_index(small, self.card.depth_range)
         color = colors.colorize(index, colors.depth_table())
         return linear(color, self.size)
 

@@ -45,8 +45,9 @@ class Predictor:
 
         Raises:
             ModelCardError: no such model, its card is wrong, or its graph is damaged.
-            EngineError: the engine is missing, or the graph does not run as the card says.
-            ValueError: an argument is out of range.
+            EngineError: the engine is unknown or missing, or the graph does not run as the card
+                says.
+            ValueError: the input size is not valid.
         """
         self.folder = find_model(model)
         self.card = load_card(self.folder)

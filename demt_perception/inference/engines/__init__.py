@@ -57,13 +57,13 @@ def create_engine(
         threads: CPU threads; 0 chooses by ``default_threads``.
 
     Raises:
-        ValueError: the name or the number of threads is not valid.
-        EngineError: the engine is not installed or refuses the graph.
+        EngineError: the name or the number of threads is not valid, the engine is not installed,
+            or it refuses the graph.
     """
     if name != 'auto' and name not in ENGINES:
-        raise ValueError(f'engine is {name!r}, want auto or one of {", ".join(ENGINES)}')
+        raise EngineError(f'engine is {name!r}, want auto or one of {", ".join(ENGINES)}')
     if not 0 <= threads <= 1024:
-        raise ValueError(f'threads is {threads}, want 0 (choose for me) to 1024')
+        raise EngineError(f'threads is {threads}, want 0 (choose for me) to 1024')
     threads = threads or default_threads()
     if name != 'auto':
         return _load(name, graph, shape, threads, 'asked for by name')

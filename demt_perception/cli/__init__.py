@@ -1,0 +1,1 @@
+"""The command line: ``demt <verb>``, one small file a verb."""

@@ -1,0 +1,86 @@
+"""The entry of ``demt``: finds the verb, runs it, and turns errors into one readable line.
+
+Each verb is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``;
+only the chosen one is imported, so that no verb needs what another one needs.
+"""
+
+import argparse
+from collections.abc import Sequence
+import importlib
+import sys
+
+from demt_perception import __version__
+
+VERBS = (
+    ('predict', 'predict on images: classes, depth, normals, boundaries and a sheet'),
+    ('models', 'list the models found, with their figures and licences'),
+    ('doctor', 'say what is installed, what works, and what to do about the rest'),
+    ('demo', 'run camera and perception nodes on a clip; write video, sheet and table'),
+    ('generate', 'render street scenes with exact labels'),
+    ('train', 'train a network'),
+    ('eval', 'measure a model on labelled data'),
+    ('export', 'write trained weights as a model folder'),
+)
+
+# What a missing module belongs to, for the advice. Verbs that know better say it themselves.
+INSTALL = {
+    'cv2': 'pip install opencv-python-headless (or your ROS distribution\'s python3-opencv)',
+    'torch': "pip install 'demt_perception[train]'",
+    'safetensors': "pip install 'demt_perception[train]'",
+    'onnx': "pip install 'demt_perception[train]'",
+    'onnxscript': "pip install 'demt_perception[train]'",
+    'bpy': "pip install 'demt_perception[synthetic]'",
+    'OpenEXR': "pip install 'demt_perception[synthetic]'",
+    'rclpy': 'source your ROS 2 setup, or see `demt doctor`',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code: 0 good, 1 failed, 2 wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    chosen = parser.parse_args(arguments[:1]).verb
+    try:
+        verb = importlib.import_module(f'demt_perception.cli.{chosen}')
+        parser = argparse.ArgumentParser(f'demt {chosen}', description=verb.__doc__)
+        verb.add_arguments(parser)
+        code: int = verb.run(parser.parse_args(arguments[1:]))
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader, e.g. `head`, has gone. Keep Python from complaining again at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except ImportError as error:
+        name = (error.name or '').partition('.')[0]
+        advice = INSTALL.get(name, 'see `demt doctor`')
+        print(f'demt {chosen}: {error}: {advice}', file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not _is_for_the_user(error):
+            raise
+        print(f'demt {chosen}: {error}', file=sys.stderr)
+        return 1
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Tell our own errors and those of the file system from bugs, whose traceback is wanted."""
+    return isinstance(error, OSError) or type(error).__module__.startswith('demt_perception.')
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name, _ in VERBS)
+    parser = argparse.ArgumentParser(
+        'demt', description='One camera to semantic classes, metric depth, surface normals and '
+        'boundaries, in real time.', formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='verbs:\n' + '\n'.join(f'  {name:{width}}  {text}' for name, text in VERBS)
+        + '\n\n`demt <verb> --help` tells more.')
+    parser.add_argument('--version', action='version', version=f'demt_perception {__version__}')
+    parser.add_argument('verb', choices=[name for name, _ in VERBS], metavar='verb',
+                        help='what to do: see below')
+    return parser
+
+
+if __name__ == '__main__':
+    sys.exit(main())

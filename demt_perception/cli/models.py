@@ -1,0 +1,63 @@
+"""List the models found, with their figures and licences."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+import sys
+import textwrap
+from typing import Any
+
+from demt_perception.model_card import load_card, ModelCard, ModelCardError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``demt models``: none."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every model; return 1 where none is found or a card is wrong."""
+    from demt_perception.inference.models import DEFAULT_MODEL, list_models, model_folders
+
+    models = list_models()
+    if not models:
+        print('no model found; searched ' + ', '.join(map(str, model_folders()))
+              + '; set DEMT_MODELS to the folder that holds yours', file=sys.stderr)
+        return 1
+    failures = 0
+    for name, folder in models.items():
+        try:
+            card = load_card(folder)
+        except ModelCardError as error:
+            failures += 1
+            print(f'{name}: {error}\n', file=sys.stderr)
+            continue
+        print(f'{name} (default)' if name == DEFAULT_MODEL else name)
+        for key, value in _lines(card, folder):
+            print(textwrap.fill(f'{key:10} {value}', 99, initial_indent='  ',
+                                subsequent_indent=' ' * 13))
+        print()
+    return 1 if failures else 0
+
+
+def _lines(card: ModelCard, folder: Path) -> Iterator[tuple[str, str]]:
+    yield 'folder', str(folder)
+    yield 'network', card.architecture
+    yield 'tasks', ', '.join(card.tasks)
+    yield 'classes', f'{len(card.classes)}: {", ".join(card.classes)}'
+    yield 'input', f'{card.input_size[1]}x{card.input_size[0]} pixels'
+    yield 'depth', f'{card.depth_range[0]:g} to {card.depth_range[1]:g} m'
+    graph = folder / card.onnx
+    yield 'graph', f'{graph.stat().st_size / 1e6:.1f} MB' if graph.is_file() else (
+        f'{card.onnx} is missing: restore the model folder')
+    for key, value in card.metrics.items():
+        yield 'metrics', f'{key}: {_flat(value)}'
+    yield 'licence', card.licence or 'not stated'
+
+
+def _flat(value: Any) -> str:
+    """Return nested figures on one line."""
+    if isinstance(value, dict):
+        return ', '.join(
+            f'{key} ({_flat(v)})' if isinstance(v, dict) else f'{key} {_flat(v)}'
+            for key, v in value.items())
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
