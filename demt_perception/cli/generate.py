@@ -1,0 +1,36 @@
+"""Render generated street views with exact labels (needs bpy)."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``demt generate``."""
+    parser.add_argument('--count', type=int, required=True, help='views in all')
+    parser.add_argument('--out', required=True, help='folder; complete views in it are kept')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the first scene')
+    parser.add_argument('--size', type=parse_size, default=(512, 288), metavar='WxH')
+    parser.add_argument('--samples', type=int, default=4, help='light paths per pixel')
+    parser.add_argument('--views-per-scene', type=int, default=10)
+    parser.add_argument('--processes', type=int, default=1, help='scenes rendered at a time')
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of ``512x288``.
+
+    Raises:
+        argparse.ArgumentTypeError: not two positive numbers.
+    """
+    parts = text.lower().split('x')
+    if len(parts) != 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise argparse.ArgumentTypeError(f'{text!r} is no size: want WIDTHxHEIGHT, as 512x288')
+    return int(parts[0]), int(parts[1])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render what is missing."""
+    from demt_perception.synthetic.generate import generate
+
+    done = generate(args.count, args.out, args.seed, args.size, args.samples,
+                    args.views_per_scene, args.processes)
+    print(f'{done} views rendered in {args.out}')
+    return 0

@@ -1,0 +1,105 @@
+"""Render a data set of generated streets: scene by scene, resumable, in several processes."""
+
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from demt_perception.synthetic import camera as cameras
+from demt_perception.synthetic import labels, layout, post
+from demt_perception.synthetic.stage import Stage, check_blender
+from demt_perception.synthetic.street import Street
+
+
+def view_name(seed: int, view: int) -> str:
+    """Return the name of a view of the scene of a seed."""
+    return f'{seed:06d}_{view:02d}'
+
+
+def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] = (512, 288),
+             samples: int = 4, views_per_scene: int = 10, processes: int = 1) -> int:
+    """Render `count` views of the scenes `seed`, `seed` + 1 ...; complete views are kept.
+
+    Args:
+        count: views wanted in all.
+        out: folder, see `layout`.
+        seed: of the first scene; a view depends on its scene's seed and its number only.
+        size: width, height in pixels.
+        samples: light paths per pixel before denoising.
+        views_per_scene: views of each street.
+        processes: scenes rendered at the same time.
+
+    Returns:
+        How many views were rendered now.
+
+    Raises:
+        ValueError: a number is not positive.
+        ImportError: Blender is missing.
+    """
+    if min(count, *size, samples, views_per_scene, processes) < 1:
+        raise ValueError(f'count {count}, size {size}, samples {samples}, views per scene '
+                         f'{views_per_scene}, processes {processes}: want all above zero')
+    check_blender()
+    layout.prepare(out, size)
+    wanted = [(seed + i // views_per_scene, i % views_per_scene) for i in range(count)]
+    missing: dict[int, list[int]] = {}
+    for scene, view in wanted:
+        if not layout.is_complete(out, view_name(scene, view)):
+            missing.setdefault(scene, []).append(view)
+    total = sum(map(len, missing.values()))
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    jobs = [(scene, views, str(out), size, samples, threads) for scene, views in missing.items()]
+    started, done = time.time(), 0
+    _progress(0, total, started)
+    # A process per scene: Blender keeps memory of every scene that it has shown.
+    with multiprocessing.get_context('spawn').Pool(processes, maxtasksperchild=1) as pool:
+        for rendered in pool.imap_unordered(_render_job, jobs):
+            done += rendered
+            _progress(done, total, started)
+    if total:
+        print(file=sys.stderr)
+    return done
+
+
+def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], samples: int,
+                 threads: int = 0) -> int:
+    """Render some views of one street; return how many."""
+    rng = np.random.default_rng(seed)
+    wet = bool(rng.random() < 0.12)
+    stage = Stage(rng, size, samples, threads, wet)
+    light = stage.sky(rng)
+    street = Street(stage, rng)
+    for view in views:
+        draw = np.random.default_rng([seed, view])
+        shot = cameras.draw(draw, street, size[0])
+        street.traffic(draw, shot['s'], shot['direction'], shot['t'])
+        stage.aim(cameras.matrix(street.road, shot), shot['focal'])
+        linear, exact = stage.view()
+        picture, faults = post.develop(linear, exact['depth'], exact['rays'], draw)
+        edge = labels.boundaries(exact['instance'], exact['depth'], exact['normals'],
+                                 exact['rays'])
+        layout.write_view(
+            out, view_name(seed, view), post.encode(picture), exact['instance'],
+            labels.class_of(exact['instance']), exact['depth'], exact['normals'], edge,
+            {'fx': shot['focal'], 'fy': shot['focal'], 'cx': (size[0] - 1) / 2,
+             'cy': (size[1] - 1) / 2, 'width': size[0], 'height': size[1],
+             'height_m': shot['height'], 'pitch': shot['pitch'], 'roll': shot['roll'],
+             'yaw': shot['yaw'], 'seed': seed, 'view': view, 'street': street.kind,
+             'wet': wet, **light, **faults})
+    return len(views)
+
+
+def _render_job(job: tuple) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Blender reports each render
+    return render_scene(*job)
+
+
+def _progress(done: int, total: int, started: float) -> None:
+    filled = 30 * done // max(total, 1)
+    pace = (time.time() - started) / max(done, 1)
+    left = f'{pace:.1f} s/view, {pace * (total - done) / 60:.0f} min left' if done else ''
+    print(f'\r[{"#" * filled}{"." * (30 - filled)}] {done}/{total} {left}   ', end='',
+          file=sys.stderr, flush=True)

@@ -1,0 +1,198 @@
+"""The road: a centre line in space, its lanes, kerbs, pavements, markings and side roads."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from demt_perception.synthetic.meshes import Mesh
+
+START, END, STEP = -60., 420., 2.
+FAR = 45.  # metres sideways that ground and side roads reach
+
+
+@dataclass
+class Side:
+    """What lies beside the lanes on one side, from the lanes outwards; metres."""
+
+    sign: int  # +1 left of the direction of travel of `s`, -1 right
+    lanes: int
+    parking: float
+    kerb: float
+    walk: str  # pavement | verge (grass, then pavement) | grass
+    width: float
+    yard: float  # between pavement and buildings
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+
+    def inside(self, s: float, margin: float = 0.) -> bool:
+        """Return whether `s` lies in a side road's mouth."""
+        return any(a - margin < s < b + margin for a, b in self.gaps)
+
+
+class Road:
+    """A centre line with curvature and slope; places are (s along, t to the left), metres."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.s = np.arange(START - 60, END + 80, STEP)
+        bend = rng.choice([0., 1.], p=[0.35, 0.65])
+        knots = np.arange(START - 140, END + 280, rng.uniform(50, 110))
+        kappa = bend * np.interp(self.s, knots, rng.uniform(-1, 1, len(knots)) / 85.)
+        self.heading = np.cumsum(kappa) * STEP
+        self.heading -= np.interp(0, self.s, self.heading)
+        self.x = np.cumsum(np.cos(self.heading)) * STEP
+        self.y = np.cumsum(np.sin(self.heading)) * STEP
+        slope = rng.choice([0., rng.normal(0, 0.02)])
+        self.z = slope * self.s + rng.uniform(0, 1.5) * np.sin(
+            self.s / rng.uniform(50, 110) + rng.uniform(0, 6))
+        self.lane = rng.uniform(2.8, 3.7)
+        self.drive = int(rng.choice([-1, 1], p=[0.6, 0.4]))  # side of travel: -1 right-hand
+        lanes = [(1, 1), (1, 1), (2, 2), (2, 1), (1, 2)][rng.integers(5)]
+        walk = rng.choice(['pavement', 'verge', 'grass'], p=[0.66, 0.2, 0.14])
+        self.sides = {}
+        for sign, n in zip((1, -1), lanes):
+            kind = walk if rng.random() < 0.8 else rng.choice(['pavement', 'grass'])
+            self.sides[sign] = Side(
+                sign, n, float(rng.choice([0., 0., 2.2])), float(rng.uniform(0.05, 0.18)), kind,
+                float(rng.uniform(1.3, 5.0) if kind == 'pavement' else rng.uniform(2.5, 6.)),
+                float(rng.choice([0., rng.uniform(0, 2), rng.uniform(2, 9)])))
+        for s in np.arange(rng.uniform(10, 70), END, rng.uniform(60, 130)):
+            which = rng.choice([1, -1, 0])
+            half = rng.uniform(6, 9)
+            for sign in (1, -1):
+                if which in (0, sign):
+                    self.sides[sign].gaps.append((float(s - half), float(s + half)))
+        self.yellow = rng.random() < 0.35
+        self.dash = rng.uniform(2, 4), rng.uniform(3, 7)
+        self.zebra = rng.random() < 0.5
+
+    def at(self, s, t, up=0.) -> np.ndarray:
+        """Return world points (..., 3) of places; arguments broadcast."""
+        s, t, up = np.broadcast_arrays(np.asarray(s, float), t, up)
+        heading = np.interp(s, self.s, self.heading)
+        return np.stack([np.interp(s, self.s, self.x) - t * np.sin(heading),
+                         np.interp(s, self.s, self.y) + t * np.cos(heading),
+                         np.interp(s, self.s, self.z) + up], -1)
+
+    def frame(self, s: float, t: float, up: float = 0., yaw: float = 0.,
+              level: bool = False) -> np.ndarray:
+        """Return a 4x4 pose at a place: x along the road (turned by yaw), y left, z up."""
+        ahead = self.at(s + 1, 0) - self.at(s - 1, 0)
+        if level:
+            ahead[2] = 0
+        x = ahead / np.linalg.norm(ahead)
+        y = np.cross([0, 0, 1], x)
+        y /= np.linalg.norm(y)
+        turn = np.stack([x, y, np.cross(x, y)], -1)
+        c, d = np.cos(yaw), np.sin(yaw)
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn @ np.array([[c, -d, 0], [d, c, 0], [0, 0, 1]])
+        matrix[:3, 3] = self.at(s, t, up)
+        return matrix
+
+    def edge(self, sign: int) -> float:
+        """Return the distance of the kerb from the centre line."""
+        side = self.sides[sign]
+        return side.lanes * self.lane + side.parking + 0.3
+
+    def front(self, sign: int) -> float:
+        """Return the distance of the pavement's outer edge from the centre line."""
+        return self.edge(sign) + 0.15 + self.sides[sign].width
+
+    def lane_centre(self, sign: int, number: int) -> float:
+        """Return t of a lane, 0 the innermost."""
+        return sign * (number + 0.5) * self.lane
+
+
+def stretches(side: Side) -> list[tuple[float, float]]:
+    """Return the intervals of s between the side roads."""
+    cuts = [START + 2, *[v for gap in sorted(side.gaps) for v in gap], END - 2]
+    return [(a, b) for a, b in zip(cuts[::2], cuts[1::2]) if b - a > 1]
+
+
+def strip(road: Road, mesh: Mesh, s0: float, s1: float, t0: float, t1: float, material: str,
+          up0: float = 0., up1: float | None = None) -> None:
+    """Append a band along the road between two offsets; faces look up for t0 > t1."""
+    s = np.unique(np.concatenate([[s0, s1], road.s[(road.s > s0) & (road.s < s1)]]))
+    up1 = up0 if up1 is None else up1
+    t0, t1, up0, up1 = (t1, t0, up1, up0) if t0 < t1 else (t0, t1, up0, up1)
+    mesh.grid(np.stack([road.at(s, t0, up0), road.at(s, t1, up1)], 1), material)
+
+
+def road_surface(road: Road) -> Mesh:
+    """Return asphalt with markings, side roads included."""
+    mesh = Mesh()
+    left, right = road.edge(1), -road.edge(-1)
+    strip(road, mesh, START + 2, END - 2, left, right, 'asphalt')
+    for sign, side in road.sides.items():
+        for a, b in side.gaps:
+            strip(road, mesh, a, b, sign * road.edge(sign), sign * FAR, 'asphalt')
+    _markings(road, mesh)
+    return mesh
+
+
+def _markings(road: Road, mesh: Mesh) -> None:
+    up, half = 0.006, 0.06
+    centre = 'yellow' if road.yellow else 'white'
+    n_left, n_right = road.sides[1].lanes, road.sides[-1].lanes
+    if n_left + n_right > 2 or road.yellow:
+        for t in (-0.12, 0.12):
+            strip(road, mesh, START + 2, END - 2, t + half, t - half, centre, up)
+    else:
+        _dashes(road, mesh, 0., centre)
+    for sign, n in ((1, n_left), (-1, n_right)):
+        for k in range(1, n):
+            _dashes(road, mesh, sign * k * road.lane, 'white')
+        if road.sides[sign].parking or road.sides[sign].walk == 'grass':
+            for a, b in stretches(road.sides[sign]):
+                t = sign * n * road.lane
+                strip(road, mesh, a, b, t + half, t - half, 'white', up)
+        for a, b in road.sides[sign].gaps:
+            t = sign * (road.edge(sign) + 0.6)
+            strip(road, mesh, a + 2.5, b - 2.5, t - 0.15, t + 0.15, 'white', up)
+            if road.zebra:
+                right, left = -road.edge(-1) + 0.5, road.edge(1) - 0.5
+                for t in np.arange(right, left, 1.0):
+                    strip(road, mesh, a - 5, a - 2, t + 0.5, t, 'white', up)
+
+
+def _dashes(road: Road, mesh: Mesh, t: float, material: str) -> None:
+    length, gap = road.dash
+    for s in np.arange(START + 2, END - length - 2, length + gap):
+        strip(road, mesh, s, s + length, t + 0.06, t - 0.06, material, 0.006)
+
+
+def pavements(road: Road) -> tuple[Mesh, Mesh]:
+    """Return paved ground (kerbs, pavements) and grass (verges, yards) of both sides."""
+    paved, grass = Mesh(), Mesh()
+    for sign, side in road.sides.items():
+        edge, front, high = road.edge(sign), road.front(sign), side.kerb
+        for a, b in stretches(side):
+            if side.walk == 'grass':
+                strip(road, grass, a, b, sign * edge, sign * FAR, 'grass', -0.02, 0.1)
+                continue
+            kerb = edge + 0.15
+            _step(road, paved, a, b, sign * edge, high)
+            strip(road, paved, a, b, sign * edge, sign * kerb, 'kerb', high)
+            inner = kerb
+            if side.walk == 'verge':
+                inner = kerb + side.width * 0.45
+                strip(road, grass, a, b, sign * kerb, sign * inner, 'grass', high)
+            strip(road, paved, a, b, sign * inner, sign * front, 'pavement', high)
+            strip(road, grass, a, b, sign * front, sign * FAR, 'grass', high - 0.01)
+            for s in (a, b):  # the ends at a side road
+                ends = [road.at(s, sign * edge, z) for z in (-0.1, high)]
+                ends += [road.at(s, sign * FAR, z) for z in (high, -0.1)]
+                paved.quads(np.array([ends]), 'kerb')
+        for a, b in side.gaps:  # the pavements of the side road itself
+            for s0, s1 in ((a - 0.001, a + 1.8), (b - 1.8, b + 0.001)):
+                if side.walk != 'grass':
+                    strip(road, paved, s0, s1, sign * (edge + 1), sign * FAR, 'pavement', high)
+                    s = s1 if s0 < a else s0
+                    paved.quads(np.array([[road.at(s, sign * (edge + 1), z) for z in (-.1, high)]
+                                          + [road.at(s, sign * FAR, z) for z in (high, -.1)]]),
+                                'kerb')
+    return paved, grass
+
+
+def _step(road: Road, mesh: Mesh, s0: float, s1: float, t: float, high: float) -> None:
+    s = np.unique(np.concatenate([[s0, s1], road.s[(road.s > s0) & (road.s < s1)]]))
+    mesh.grid(np.stack([road.at(s, t, -0.1), road.at(s, t, high)], 1), 'kerb')
