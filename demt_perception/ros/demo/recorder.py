@@ -1,0 +1,186 @@
+"""Subscribes to the camera and to everything that the perception node publishes, and measures.
+
+A process of its own, started by `run.py`. It tells what happens in JSON, one object a line, on
+standard output: ``first`` (the first output came), ``progress``, ``recorded`` (the others may be
+stopped) and ``result``. Video and sheet are made after the measurement.
+"""
+
+import argparse
+from functools import partial
+import json
+from pathlib import Path
+import sys
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+
+from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_video
+from demt_perception.ros.demo.serialized_image import stamp_ns
+
+OUTPUTS = (
+    'semantic/image', 'semantic/confidence', 'semantic/color', 'semantic/overlay',
+    'depth/image', 'depth/camera_info', 'depth/color', 'normals/image', 'normals/color',
+    'boundary/image', 'dense',
+)
+FIRST_TIMEOUT = 90.0
+SHEET_ROWS = 6
+VIDEO_PERIOD = 0.1
+
+
+class Recorder(Node):
+    """Counts the messages of each topic and keeps what the pictures need."""
+
+    def __init__(self, node: str, image: str) -> None:
+        """Subscribe to the image topic and to the outputs of a node, both by full name."""
+        super().__init__('demo_recorder')
+        from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
+        kinds = {'depth/camera_info': CameraInfo, 'dense': DensePrediction}
+        # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
+        self.received: dict[str, list[tuple[float, int, float]]] = {
+            name: [] for name in (image, *OUTPUTS)}
+        self.sizes: dict[str, int] = {}
+        self.stats: list[Any] = []
+        self.label_table: Any = None
+        self.sampler = PanelSampler(VIDEO_PERIOD)
+        self._image = image
+        # Serialised: what is only counted need not be converted.
+        self._listeners = [
+            self.create_subscription(
+                kinds.get(name, Image), name if name == image else f'{node}/{name}',
+                partial(self._on_message, name), qos_profile_sensor_data, raw=True)
+            for name in self.received
+        ]
+        self.create_subscription(InferenceStats, f'{node}/stats', self.stats.append, 10)
+        self.create_subscription(
+            LabelTable, f'{node}/semantic/label_table', self._on_label_table,
+            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+
+    def _on_message(self, name: str, data: bytes) -> None:
+        now = time.monotonic()
+        stamp = stamp_ns(data)
+        self.received[name].append((now, stamp, (time.time_ns() - stamp) / 1e6))
+        self.sizes[name] = len(data)
+        if name == self._image:
+            self.sampler.add_camera(stamp, data)
+        elif name in VIEWS:
+            self.sampler.add_view(name, stamp, data, now)
+
+    def _on_label_table(self, message: Any) -> None:
+        self.label_table = message
+
+    def outputs(self) -> int:
+        """Return how many frames have come out so far."""
+        return max(len(self.received[name]) for name in OUTPUTS)
+
+
+def tell(event: str, **values: Any) -> None:
+    """Write one line to the process that started this one."""
+    print(json.dumps({'event': event, **values}), flush=True)
+
+
+def record(recorder: Recorder, seconds: float) -> bool:
+    """Spin until the measurement is over; return whether anything came."""
+    limit = time.monotonic() + FIRST_TIMEOUT
+    while not recorder.outputs():
+        rclpy.spin_once(recorder, timeout_sec=0.05)
+        if time.monotonic() > limit:
+            return False
+    begin = time.monotonic()
+    tell('first', time=time.time())
+    told = begin
+    while (now := time.monotonic()) < begin + seconds:
+        rclpy.spin_once(recorder, timeout_sec=0.05)
+        if now - told > 0.25:
+            told = now
+            tell('progress', elapsed=now - begin, frames=recorder.outputs())
+    return True
+
+
+def measure(recorder: Recorder) -> dict[str, Any]:
+    """Return the figures of every topic, and the node's own of its last report."""
+    topics = {}
+    for name, rows in recorder.received.items():
+        times = [row[0] for row in rows]
+        latencies = [row[2] for row in rows]
+        span = times[-1] - times[0] if len(times) > 1 else 0.0
+        topics[name] = {
+            'messages': len(rows),
+            'rate': (len(rows) - 1) / span if span else 0.0,
+            'bytes': recorder.sizes.get(name, 0),
+            'p50_ms': float(np.percentile(latencies, 50)) if rows else None,
+            'p95_ms': float(np.percentile(latencies, 95)) if rows else None,
+        }
+    result: dict[str, Any] = {'topics': topics, 'stats': None, 'classes': []}
+    if recorder.stats:
+        last = recorder.stats[-1]
+        result['stats'] = {
+            'model': last.model, 'engine': last.engine, 'device': last.device,
+            'precision': last.precision, 'received': last.received,
+            'processed': last.processed, 'dropped': last.dropped,
+            'drop_counts': dict(zip(last.drop_reasons, map(int, last.drop_counts), strict=True)),
+            'stages': _stages(recorder.stats),
+        }
+    if recorder.label_table is not None:
+        result['classes'] = list(recorder.label_table.names)
+    return result
+
+
+def _stages(reports: list[Any]) -> dict[str, dict[str, float]]:
+    """Return the node's percentiles by stage: the median over its reports, but for the first
+    one, which holds the cold start."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for report in reports[1:] or reports:
+        for stage, p50, p95 in zip(report.stages, report.p50_ms, report.p95_ms, strict=True):
+            rows.setdefault(stage, []).append((p50, p95))
+    return {stage: dict(zip(('p50_ms', 'p95_ms'), map(float, np.median(values, axis=0)),
+                            strict=True))
+            for stage, values in rows.items()}
+
+
+def write_pictures(recorder: Recorder, folder: Path, result: dict[str, Any]) -> dict[str, str]:
+    """Write video and sheet; return their paths, or nothing where no view came."""
+    moments = recorder.sampler.complete()
+    if not moments:
+        return {}
+    rate = max(result['topics'][name]['rate'] for name in OUTPUTS)
+    stats = result['stats'] or {}
+    lines = [stats.get('model', ''),
+             f'{stats.get("engine", "")} {stats.get("device", "")} {stats.get("precision", "")}',
+             f'{rate:.1f} frames/s']
+    paths = {'video': str(folder / 'demo.mp4'), 'sheet': str(folder / 'sheet.png')}
+    write_video(paths['video'], moments, lines)
+    cv2.imwrite(paths['sheet'], sheet(moments, SHEET_ROWS))
+    return paths
+
+
+def main() -> int:
+    """Record and report; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--seconds', type=float, required=True)
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--node', default='/demt_perception')
+    parser.add_argument('--image', default='/image')
+    args = parser.parse_args()
+    rclpy.init()
+    recorder = Recorder(args.node, args.image)
+    try:
+        came = record(recorder, args.seconds)
+    finally:
+        rclpy.try_shutdown()
+    tell('recorded')
+    if not came:
+        return 1
+    result = measure(recorder)
+    result['files'] = write_pictures(recorder, args.out, result)
+    tell('result', **result)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
