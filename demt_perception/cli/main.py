@@ -24,7 +24,7 @@ VERBS = (
 
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
 INSTALL = {
-    'cv2': 'pip install opencv-python-headless (or your ROS distribution\'s python3-opencv)',
+    'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
     'torch': "pip install 'demt_perception[train]'",
     'safetensors': "pip install 'demt_perception[train]'",
     'onnx': "pip install 'demt_perception[train]'",

@@ -7,23 +7,29 @@ import sys
 from demt_perception.model_card import CARD_FILE, ModelCardError
 
 DEFAULT_MODEL = 'demt_driving_fast'
-SHARE = Path('share', 'demt_perception', 'models')
+SHARE = Path('share', 'demt_perception')
+
+
+def share_folders(name: str) -> list[Path]:
+    """Return where a folder of the package's files may be, ``models`` or ``config``.
+
+    What ament or pip installed comes first, then the source tree.
+    """
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    return [
+        *(Path(prefix) / SHARE / name for prefix in prefixes if prefix),
+        Path(sys.prefix) / SHARE / name,
+        Path(__file__).resolve().parents[2] / name,
+    ]
 
 
 def model_folders() -> list[Path]:
-    """Return the folders searched for models, the first wins.
+    """Return the folders searched for models: ``$DEMT_MODELS`` first, then ``share_folders``.
 
-    ``$DEMT_MODELS`` (folders separated like PATH), then what ament or pip installed, then the
-    source tree.
+    DEMT_MODELS holds folders separated like those of PATH.
     """
     own = os.environ.get('DEMT_MODELS', '').split(os.pathsep)
-    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    return [
-        *(Path(folder).expanduser() for folder in own if folder),
-        *(Path(prefix) / SHARE for prefix in prefixes if prefix),
-        Path(sys.prefix) / SHARE,
-        Path(__file__).resolve().parents[2] / 'models',
-    ]
+    return [*(Path(folder).expanduser() for folder in own if folder), *share_folders('models')]
 
 
 def list_models() -> dict[str, Path]:
