@@ -17,6 +17,8 @@ from demt_perception.tasks import get_tasks
 
 CARD_FILE = 'card.yaml'
 SHA256 = re.compile(r'[0-9a-f]{64}')
+FILE_NAME = re.compile(r'\w[\w.+-]*')
+MOST_VALUES = 10_000
 
 
 class ModelCardError(ValueError):
@@ -67,7 +69,10 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Check every value, so that nothing downstream has to."""
-        get_tasks(self.tasks)
+        try:
+            get_tasks(self.tasks)
+        except ValueError as error:
+            raise ModelCardError(f'model card {self.name!r}: {error}') from error
         self._require(bool(self.name), 'name', self.name, 'a non-empty name')
         self._require(0 < len(self.classes) <= 255, 'classes', len(self.classes), '1 to 255')
         self._require(
@@ -79,17 +84,19 @@ class ModelCard:
             len(self.input_size) == 2
             and all(0 < v <= 8192 and v % self.size_multiple == 0 for v in self.input_size),
             'input_size', self.input_size, f'two multiples of {self.size_multiple}, to 8192')
-        self._require(len(self.mean) == 3, 'mean', self.mean, 'three values')
-        self._require(len(self.std) == 3 and all(v > 0 for v in self.std),
-                      'std', self.std, 'three positive values')
+        self._require(len(self.mean) == 3 and all(map(math.isfinite, self.mean)),
+                      'mean', self.mean, 'three finite values')
+        self._require(len(self.std) == 3 and all(0 < v < math.inf for v in self.std),
+                      'std', self.std, 'three positive finite values')
         self._require(math.isfinite(self.focal) and self.focal > 0,
                       'focal', self.focal, 'positive pixels')
         self._require(0 < self.assumed_hfov < 180,
                       'assumed_hfov', self.assumed_hfov, 'degrees between 0 and 180')
-        self._require(len(self.depth_range) == 2 and 0 < self.depth_range[0] < self.depth_range[1],
-                      'depth_range', self.depth_range, '0 < near < far')
-        self._require(Path(self.onnx).name == self.onnx and self.onnx not in ('', '.', '..'),
-                      'onnx', self.onnx, 'a file name inside the model folder')
+        self._require(len(self.depth_range) == 2
+                      and 0 < self.depth_range[0] < self.depth_range[1] < math.inf,
+                      'depth_range', self.depth_range, '0 < near < far, finite')
+        self._require(FILE_NAME.fullmatch(self.onnx) is not None,
+                      'onnx', self.onnx, 'the name of a file inside the model folder')
         self._require(SHA256.fullmatch(self.onnx_sha256) is not None,
                       'onnx_sha256', self.onnx_sha256, '64 lower-case hexadecimal digits')
 
@@ -113,7 +120,7 @@ def load_card(folder: str | Path) -> ModelCard:
             'graph: see `demt models`') from error
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # PyYAML lets anything escape, e.g. AttributeError for bad dates
         raise ModelCardError(f'{path} is not valid YAML: {error}') from error
     return card_from_dict(values, str(path))
 
@@ -126,18 +133,19 @@ def card_from_dict(values: object, source: str = 'model card') -> ModelCard:
     """
     if not isinstance(values, dict):
         raise ModelCardError(f'{source}: want a mapping of keys, got {type(values).__name__}')
-    known = {f.name: f for f in fields(ModelCard)}
-    unknown = sorted(str(key) for key in values if key not in known)
-    missing = [name for name in known
-               if name not in values and name not in ('metrics', 'training', 'licence')]
+    known = [f.name for f in fields(ModelCard)]
+    unknown = sorted(key if isinstance(key, str) else f'a {type(key).__name__}'
+                     for key in values if key not in known)
+    missing = [key for key in known if key not in values and key not in _OPTIONAL]
     if unknown or missing:
         raise ModelCardError(f'{source}: unknown keys {unknown}, missing keys {missing}')
-    try:
-        return ModelCard(**{key: _CONVERT.get(key, _same)(value) for key, value in values.items()})
-    except ModelCardError:
-        raise
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ModelCardError(f'{source}: a value has the wrong type ({error})') from error
+    converted = {}
+    for key, value in values.items():
+        try:
+            converted[key] = _CONVERT[key](value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelCardError(f'{source}: {key} is wrong: {error}') from error
+    return ModelCard(**converted)
 
 
 def save_card(card: ModelCard, folder: str | Path) -> None:
@@ -176,10 +184,6 @@ def read_onnx(card: ModelCard, folder: str | Path) -> bytes:
     return content
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f'{value!r} is not text')
@@ -209,6 +213,8 @@ def _numbers(value: Any) -> tuple[float, ...]:
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f'{value!r} is not a whole number')
+    if value.bit_length() > 63:
+        raise ValueError('a number is too large')
     return value
 
 
@@ -217,11 +223,22 @@ def _integers(value: Any) -> tuple[int, ...]:
 
 
 def _mapping(value: Any) -> dict[str, Any]:
+    """Accept a mapping of plain values; refuse YAML whose aliases loop or multiply."""
     if not isinstance(value, dict):
         raise TypeError(f'{value!r} is not a mapping')
-    return value
+    rest: list[Any] = [value]
+    for _ in range(MOST_VALUES):
+        if not rest:
+            return value
+        inner = rest.pop()
+        if isinstance(inner, dict):
+            rest.extend(inner.values())
+        elif isinstance(inner, list | tuple):
+            rest.extend(inner)
+    raise ValueError(f'more than {MOST_VALUES} values, or one that contains itself')
 
 
+_OPTIONAL = ('metrics', 'training', 'licence')
 _CONVERT: dict[str, Any] = {
     'name': _text, 'architecture': _text, 'onnx': _text, 'onnx_sha256': _text, 'licence': _text,
     'tasks': _texts, 'classes': _texts,

@@ -7,6 +7,7 @@ only the chosen one is imported, so that no verb needs what another one needs.
 import argparse
 from collections.abc import Sequence
 import importlib
+import os
 import sys
 
 from demt_perception import __version__
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader, e.g. `head`, has gone. Keep Python from complaining again at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ImportError as error:
         name = (error.name or '').partition('.')[0]
