@@ -31,7 +31,8 @@ def facade(mesh: Mesh, rng: np.random.Generator, origin: np.ndarray, along: np.n
             [(u0, v0, d), (u1, v0, d), (u1, v1, d1), (u0, v1, d1)])
 
     def wall_side(material, u, v0, v1, d0, d1):
-        patches.setdefault(material, []).append([(u, v0, d0), (u, v0, d1), (u, v1, d1), (u, v1, d0)])
+        patches.setdefault(material, []).append(
+            [(u, v0, d0), (u, v0, d1), (u, v1, d1), (u, v1, d0)])
 
     columns = max(1, round(width / style['bay']))
     bay, recess = width / columns, style['recess']

@@ -2,15 +2,15 @@
 
 import multiprocessing
 import os
+from pathlib import Path
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from demt_perception.synthetic import camera as cameras
 from demt_perception.synthetic import labels, layout, post
-from demt_perception.synthetic.stage import Stage, check_blender
+from demt_perception.synthetic.stage import check_blender, Stage
 from demt_perception.synthetic.street import Street
 
 
@@ -70,7 +70,7 @@ def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], s
     rng = np.random.default_rng(seed)
     wet = bool(rng.random() < 0.12)
     stage = Stage(rng, size, samples, threads, wet)
-    light = stage.sky(rng)
+    light = stage.sky(np.random.default_rng([seed, 12345]))
     street = Street(stage, rng)
     for view in views:
         draw = np.random.default_rng([seed, view])

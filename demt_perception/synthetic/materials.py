@@ -123,7 +123,7 @@ def _build(bpy, name: str, look: dict):
         shader.inputs['Emission Color'].default_value = base.default_value
         shader.inputs['Emission Strength'].default_value = look['glow']
     if kind == 'pane':
-        shader.inputs['Specular IOR Level'].default_value = 0.8
+        shader.inputs['Specular IOR Level'].default_value = 0.45
     elif kind == 'paint':
         info = tree.nodes.new('ShaderNodeObjectInfo')
         tree.links.new(info.outputs['Color'], base)
@@ -202,8 +202,8 @@ def _texture(tree, look, base, kind, shader):
             wet = mix(noise(0.4), (.12, .12, .12, 1), (.8, .8, .8, 1), .4, .6)
             link(wet, shader.inputs['Roughness'])
     elif kind == 'worn':
-        value = mix(noise(5., 8.), scaled(look['under'], 1.1), scaled(color, 1), look['wear'] - .05,
-                    look['wear'] + .06)
+        value = mix(noise(5., 8.), scaled(look['under'], 1.1), scaled(color, 1),
+                    look['wear'] - .05, look['wear'] + .06)
     elif kind == 'grass':
         value = mix(noise(25., 4.), scaled(color, .5), scaled(color, 1.4), .3, .7)
         value = mix(noise(0.4), value, scaled(look['dry'], 1), .52, .75)

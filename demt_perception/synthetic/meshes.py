@@ -76,7 +76,8 @@ class Mesh:
         """Append an ellipsoid."""
         theta = np.linspace(0, np.pi, rings + 1)[1:-1]
         phi = np.arange(sides) * 2 * np.pi / sides
-        body = np.stack([np.outer(np.sin(theta), np.cos(phi)), np.outer(np.sin(theta), np.sin(phi)),
+        body = np.stack([np.outer(np.sin(theta), np.cos(phi)),
+                         np.outer(np.sin(theta), np.sin(phi)),
                          np.outer(np.cos(theta), np.ones(sides))], -1).reshape(-1, 3)
         points = np.concatenate([body, [[0, 0, 1], [0, 0, -1]]]) * radii + np.asarray(center)
         top, bottom = len(body), len(body) + 1

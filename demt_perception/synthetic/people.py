@@ -1,5 +1,7 @@
 """Pedestrians and cyclists as jointed bodies with clothes, hair, bags; bicycles."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from demt_perception.synthetic.meshes import Mesh
@@ -42,7 +44,7 @@ def cyclist(rng: np.random.Generator, rider: bool = True) -> Mesh:
     rear, front, crank = (-.52, 0, r), (.55, 0, r), (-.08, 0, .3)
     for c in (rear, front):
         angle = np.linspace(0, 2 * np.pi, 17)
-        for a, b in zip(angle[:-1], angle[1:]):
+        for a, b in pairwise(angle):
             mesh.tube((c[0] + r * np.cos(a), 0, c[2] + r * np.sin(a)),
                       (c[0] + r * np.cos(b), 0, c[2] + r * np.sin(b)), .02, .02, 'tyre', 4)
         for a in angle[:-1:2]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from demt_perception.synthetic.meshes import Mesh, across
+from demt_perception.synthetic.meshes import across, Mesh
 
 KINDS = ('round', 'tall', 'conifer', 'sparse', 'bare')
 
@@ -10,8 +10,8 @@ KINDS = ('round', 'tall', 'conifer', 'sparse', 'bare')
 def tree(rng: np.random.Generator, kind: str) -> Mesh:
     """Return a tree standing on the origin, 5 to 14 m high."""
     mesh = Mesh()
-    height = rng.uniform(5, 12) * (1.3 if kind in ('tall', 'conifer') else 1.)
-    stem = rng.uniform(1.8, 3.0) if kind != 'conifer' else 0.8
+    height = rng.uniform(6, 13) * (1.3 if kind in ('tall', 'conifer') else 1.)
+    stem = rng.uniform(2.4, 3.6) if kind != 'conifer' else 0.8
     radius = rng.uniform(0.1, 0.24)
     tips = _wood(mesh, rng, height, stem, radius, 4 if kind == 'bare' else 2)
     if kind == 'bare':
@@ -25,16 +25,17 @@ def tree(rng: np.random.Generator, kind: str) -> Mesh:
         radii = np.stack([reach * 0.7 + 0.2, reach * 0.7 + 0.2, reach * 0.3 + 0.25], -1)
     else:
         wide = {'round': 0.34, 'tall': 0.16, 'sparse': 0.3}[kind] * height
-        n = {'round': 26, 'tall': 18, 'sparse': 15}[kind]
+        n = {'round': 42, 'tall': 30, 'sparse': 22}[kind]
         d = rng.normal(size=(n, 3))
         d *= (rng.uniform(0.2, 1, (n, 1)) ** 0.5) / np.linalg.norm(d, axis=1, keepdims=True)
         mid = (stem + height) / 2
         centres = d * (wide * 0.75, wide * 0.75, (height - stem) * 0.42) + (0, 0, mid + 0.3)
         centres = np.concatenate([centres, tips[rng.integers(0, len(tips), n // 2)]])
-        radii = rng.uniform(0.22, 0.42, (len(centres), 1)) * wide * np.array([[1, 1, 0.8]])
-    amount = {'round': 8000, 'tall': 6000, 'conifer': 7000, 'sparse': 3200}[kind]
-    _leaves(mesh, rng, centres, radii, amount, rng.uniform(0.10, 0.19),
-            np.array([0, 0, (stem + height) / 2]), f'leaf{rng.integers(0, 4)}')
+        radii = rng.uniform(0.14, 0.36, (len(centres), 1)) * wide * np.array([[1, 1, 0.8]])
+    amount = {'round': 21000, 'tall': 15000, 'conifer': 15000, 'sparse': 8000}[kind]
+    _leaves(mesh, rng, centres, radii, amount, rng.uniform(0.055, 0.11),
+            np.array([0, 0, (stem + height) / 2]), f'leaf{rng.integers(0, 4)}',
+            0.3 if kind == 'conifer' else 2.2)
     return mesh
 
 
@@ -44,8 +45,8 @@ def bush(rng: np.random.Generator) -> Mesh:
     n = 9
     centres = rng.normal(0, 0.4, (n, 3)) * size + (0, 0, size * 0.5)
     centres[:, 2] = np.clip(centres[:, 2], 0.1 * size, None)
-    _leaves(mesh, rng, centres, np.full((n, 3), size * 0.4), 2200, 0.09,
-            np.zeros(3), f'leaf{rng.integers(0, 4)}')
+    _leaves(mesh, rng, centres, np.full((n, 3), size * 0.4), 3500, 0.06,
+            np.zeros(3), f'leaf{rng.integers(0, 4)}', 0.05)
     return mesh
 
 
@@ -53,7 +54,7 @@ def hedge(rng: np.random.Generator, length: float, height: float, thick: float =
     """Return a cut hedge along x from the origin."""
     mesh = Mesh()
     mesh.box((0, -thick / 2 + 0.1, 0), (length, thick / 2 - 0.1, height - 0.1), 'leaf1')
-    n = int(min(9000, 260 * length * height))
+    n = int(min(14000, 500 * length * height))
     centres = rng.uniform(0, 1, (n, 3)) * (length, thick, height) - (0, thick / 2, 0)
     face = rng.integers(0, 3, n)
     centres[face == 0, 2] = height
@@ -62,7 +63,7 @@ def hedge(rng: np.random.Generator, length: float, height: float, thick: float =
     outward = np.zeros((n, 3))
     outward[face == 0, 2], outward[face == 1, 1], outward[face == 2, 1] = 1, -1, 1
     centres += rng.normal(0, 0.04, (n, 3))
-    _quads(mesh, rng, centres, outward, 0.08, f'leaf{rng.integers(0, 4)}')
+    _quads(mesh, rng, centres, outward, 0.055, f'leaf{rng.integers(0, 4)}')
     return mesh
 
 
@@ -79,7 +80,7 @@ def _wood(mesh, rng, height, stem, radius, depth):
         if level == 0:
             return
         u, v = across(direction)
-        for k in range(int(rng.integers(3, 5))):
+        for _ in range(int(rng.integers(3, 5))):
             angle = rng.uniform(0, 2 * np.pi)
             spread = rng.uniform(0.35, 0.8)
             d = direction + spread * (np.cos(angle) * u + np.sin(angle) * v) + (0, 0, 0.15)
@@ -91,7 +92,7 @@ def _wood(mesh, rng, height, stem, radius, depth):
     return np.array(tips)
 
 
-def _leaves(mesh, rng, centres, radii, amount, size, heart, material):
+def _leaves(mesh, rng, centres, radii, amount, size, heart, material, lowest):
     share = rng.integers(0, len(centres), amount)
     d = rng.normal(size=(amount, 3))
     d /= np.linalg.norm(d, axis=1, keepdims=True)
@@ -99,7 +100,7 @@ def _leaves(mesh, rng, centres, radii, amount, size, heart, material):
     far = places - heart
     far /= np.maximum(np.linalg.norm(far, axis=1, keepdims=True), 1e-6)
     outward = 0.65 * d + 0.5 * far
-    keep = places[:, 2] > 0.05
+    keep = places[:, 2] > lowest  # people and cars pass below a street's trees
     _quads(mesh, rng, places[keep], outward[keep], size, material)
 
 

@@ -21,8 +21,8 @@ def develop(linear: np.ndarray, depth: np.ndarray, rays: np.ndarray,
     gain = 0.20 * np.exp(rng.normal(0, 0.28)) / max(float(np.exp(
         np.log(light.mean(-1) + 1e-4).mean())), 1e-4)
     light *= gain
-    visibility = float(rng.choice([np.inf, rng.uniform(600, 3000), rng.uniform(90, 500)],
-                                  p=[0.45, 0.42, 0.13]))
+    visibility = float(rng.choice([np.inf, rng.uniform(800, 6000), rng.uniform(120, 700)],
+                                  p=[0.45, 0.48, 0.07]))
     if np.isfinite(visibility):
         distance = np.where(np.isfinite(depth), depth, 2000.) * np.linalg.norm(rays, axis=-1)
         haze = 1 - np.exp(-3.0 * distance / visibility)

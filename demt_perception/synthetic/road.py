@@ -48,7 +48,7 @@ class Road:
         lanes = [(1, 1), (1, 1), (2, 2), (2, 1), (1, 2)][rng.integers(5)]
         walk = rng.choice(['pavement', 'verge', 'grass'], p=[0.66, 0.2, 0.14])
         self.sides = {}
-        for sign, n in zip((1, -1), lanes):
+        for sign, n in zip((1, -1), lanes, strict=True):
             kind = walk if rng.random() < 0.8 else rng.choice(['pavement', 'grass'])
             self.sides[sign] = Side(
                 sign, n, float(rng.choice([0., 0., 2.2])), float(rng.uniform(0.05, 0.18)), kind,
@@ -105,7 +105,7 @@ class Road:
 def stretches(side: Side) -> list[tuple[float, float]]:
     """Return the intervals of s between the side roads."""
     cuts = [START + 2, *[v for gap in sorted(side.gaps) for v in gap], END - 2]
-    return [(a, b) for a, b in zip(cuts[::2], cuts[1::2]) if b - a > 1]
+    return [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if b - a > 1]
 
 
 def strip(road: Road, mesh: Mesh, s0: float, s1: float, t0: float, t1: float, material: str,

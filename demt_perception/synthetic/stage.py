@@ -2,9 +2,9 @@
 
 import importlib.util
 import math
+from pathlib import Path
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -125,7 +125,7 @@ class Stage:
         world.use_nodes = True
         tree = world.node_tree
         out = tree.nodes['Background']
-        if rng.random() < 0.55:
+        if rng.random() < 0.65:
             sky = tree.nodes.new('ShaderNodeTexSky')
             sky.sky_type = 'NISHITA'
             elevation = rng.uniform(5, 70)
@@ -222,7 +222,8 @@ class Stage:
 def _passes(channels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Gather `Layer.Pass.R`-like channels by pass."""
     passes = {}
-    for wanted, parts in (('Combined', 'RGB'), ('Normal', 'XYZ'), ('Depth', 'Z'), ('IndexOB', 'X')):
+    for wanted, parts in (('Combined', 'RGB'), ('Normal', 'XYZ'), ('Depth', 'Z'),
+                          ('IndexOB', 'X')):
         found = [next((v for k, v in channels.items()
                        if k.split('.')[-2:] == [wanted, part]), None) for part in parts]
         if len(parts) == 1 and found[0] is None:

@@ -6,8 +6,8 @@ from demt_perception.synthetic import buildings, furniture, people, plants, vehi
 from demt_perception.synthetic.labels import IGNORE
 from demt_perception.synthetic.materials import PAINTS
 from demt_perception.synthetic.meshes import Mesh, pose
-from demt_perception.synthetic.road import END, FAR, START, Road, pavements, road_surface
-from demt_perception.synthetic.stage import UNUSED, Stage
+from demt_perception.synthetic.road import END, FAR, pavements, Road, road_surface, START
+from demt_perception.synthetic.stage import Stage, UNUSED
 
 BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PERSON, CYCLIST = range(1, 11)
 
@@ -28,6 +28,8 @@ class Street:
         self.cars = [vehicles.draw(rng) for _ in range(7)]
         self.trees = [plants.tree(rng, str(k)) for k in rng.choice(
             plants.KINDS, 4, p=[.45, .2, .13, .15, .07])]
+        self.street_trees = [plants.tree(rng, str(k)) for k in rng.choice(
+            ['round', 'tall', 'sparse', 'bare'], 2, p=[.5, .2, .22, .08])]
         self.bushes = [plants.bush(rng) for _ in range(3)]
         self.pinched: set[int] = set()  # sides where cars park in the outer lane
         for sign in (1, -1):
@@ -88,13 +90,11 @@ class Street:
         for a, b in side.gaps:  # houses along the side roads, then the second row
             for k in range(2):
                 t = road.front(sign) + yard + 14 + 13 * k
-                for end, yaw in ((a - 1, -np.pi / 2), (b + 1, np.pi / 2)):
+                for end in (a - 1, b + 1):
                     block = buildings.building(rng, str(rng.choice(kinds)), 11., 9.)
-                    turn = yaw if sign > 0 else -yaw
                     flip = np.pi / 2 if end < a else -np.pi / 2
                     matrix = road.frame(end + (-.5 if end < a else .5), sign * t, 0.1, flip,
                                         level=True)
-                    del turn
                     self.stage.put(block, BUILDING, matrix @ pose(-5.5, 0, 0))
         if self.kind != 'open':
             for s in np.arange(START, END, 26.):
@@ -135,7 +135,8 @@ class Street:
         if tree_t > road.front(sign) and self.kind in ('town', 'city') and side.yard < 2.5:
             each = 0.
         if each:
-            self._repeat(sign, each, tree_t, up, lambda: (self.trees[rng.integers(4)], TREE), 1.)
+            self._repeat(sign, each, tree_t, up, lambda: (self.street_trees[
+                rng.integers(2)], TREE), 1.)
         if self.kind in ('suburb', 'open') or side.walk == 'grass':
             n = 60 if self.kind == 'open' else 18
             for _ in range(n):
@@ -272,7 +273,7 @@ class Street:
             if rng.random() < .13:  # crossing the road
                 t, up, yaw = rng.uniform(-road.edge(-1), road.edge(1)), 0., rng.choice(
                     [-1, 1]) * np.pi / 2 + rng.normal(0, .2)
-                if abs(t - lane_t) < 1.3 and abs(s - s0) < 8 or any(
+                if (abs(t - lane_t) < 1.3 and abs(s - s0) < 8) or any(
                         abs(t - b) < 1.6 and abs(abs(s - s0) - a) < size / 2 + 1
                         for a, b, size in taken):
                     continue
@@ -284,7 +285,8 @@ class Street:
             sign = int(rng.choice([1, -1]))
             side = road.sides[sign]
             ahead = rng.uniform(5, 45)
-            t = sign * (side.lanes * road.lane - rng.uniform(.3, .8))
+            t = self.lane(sign, side.lanes - 1) + sign * (
+                0. if sign in self.pinched else road.lane / 2 - rng.uniform(.3, .8))
             if any(abs(t - b) < 1.5 and abs(ahead - a) < size / 2 + 1.5 for a, b, size in taken):
                 continue
             heading = 0. if sign == road.drive else np.pi

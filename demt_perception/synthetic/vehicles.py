@@ -7,13 +7,13 @@ from demt_perception.synthetic.meshes import Mesh
 # Side profiles: (x from the rear in shares of the length, belt height m, top height m, glass).
 # The top equals the belt where there is no cabin.
 HATCH = ((0, .75, .75), (.01, .88, .95), (.04, .93, 1.2), (.13, .95, 1.46), (.45, .93, 1.5),
-         (.62, .93, 1.40), (.76, .93, .95), (.95, .76, .78), (1, .6, .6))
+         (.62, .93, 1.40), (.76, .93, .95), (.95, .8, .83), (.985, .73, .75), (1, .55, .55))
 SALOON = ((0, .8, .8), (.01, .92, .93), (.14, .95, .97), (.28, .94, 1.36), (.42, .93, 1.43),
-          (.55, .92, 1.38), (.71, .92, .94), (.96, .72, .74), (1, .58, .58))
+          (.55, .92, 1.38), (.71, .92, .94), (.95, .79, .81), (.985, .71, .73), (1, .52, .52))
 ESTATE = ((0, .8, .8), (.01, .9, 1.0), (.05, .94, 1.42), (.3, .94, 1.49), (.45, .93, 1.49),
-          (.58, .93, 1.40), (.72, .93, .95), (.96, .74, .76), (1, .6, .6))
+          (.58, .93, 1.40), (.72, .93, .95), (.95, .8, .82), (.985, .72, .74), (1, .54, .54))
 SUV = ((0, .9, .9), (.01, 1.02, 1.1), (.06, 1.08, 1.6), (.3, 1.08, 1.72), (.5, 1.07, 1.70),
-       (.61, 1.06, 1.6), (.74, 1.06, 1.1), (.97, .95, .97), (1, .75, .75))
+       (.61, 1.06, 1.6), (.74, 1.06, 1.1), (.95, .98, 1.0), (.988, .9, .92), (1, .65, .65))
 VAN = ((0, .95, .95), (.005, 1.1, 1.9), (.02, 1.15, 2.0), (.4, 1.15, 2.03), (.7, 1.12, 2.0),
        (.78, 1.1, 1.9), (.92, 1.05, 1.12), (.985, .9, .92), (1, .6, .6))
 TALLVAN = ((0, 1.0, 1.0), (.005, 1.2, 2.4), (.01, 1.3, 2.5), (.4, 1.3, 2.55), (.72, 1.3, 2.5),
@@ -32,7 +32,8 @@ def car(rng: np.random.Generator, kind: str) -> Mesh:
     clear = rng.uniform(0.17, 0.24)
     x = np.array([p[0] for p in profile]) * length - length / 2
     belt, top = np.array([p[1] for p in profile]) * tall, np.array([p[2] for p in profile]) * tall
-    taper = np.interp(x, [-length / 2, -length * .44, length * .36, length / 2], [.9, 1, 1, .86])
+    taper = np.interp(x, [-length / 2, -length * .44, length * .3, length * .45, length / 2],
+                      [.9, 1, 1, .94, .84])
     rings = []
     for i in range(len(x)):
         w, b, h = half * taper[i], belt[i], top[i]
@@ -85,7 +86,7 @@ def _details(mesh, rng, length, half, belt, clear, kind):
     for sign in (1, -1):
         y = sign * half * 0.66
         mesh.box((end - .02, y - .15, mid - .02), (end + .1, y + .15, mid + .16), 'redlamp')
-        mesh.box((front - .16, y - .17, mid - .1), (front - .03, y + .17, mid + .04), 'lamp')
+        mesh.box((front - .22, y - .2, mid - .11), (front + .005, y + .14, mid + .02), 'lamp')
         mesh.box((length * .16, sign * (half + .09) - .09, .95 * belt.max()),
                  (length * .19, sign * (half + .09) + .09, .95 * belt.max() + .13), 'paint')
         for at in (-.1, .12):  # door handles
@@ -94,8 +95,10 @@ def _details(mesh, rng, length, half, belt, clear, kind):
     plate = str(rng.choice(['plate', 'plate2']))
     z = rng.uniform(.35, .7)
     mesh.box((end - .03, -.26, z), (end + .05, .26, z + .11), plate)
-    mesh.box((front - .05, -.26, .38), (front + .02, .26, .49), plate)
-    mesh.box((front - .08, -.42, .52), (front - .01, .42, mid - .08), 'trim')
+    mesh.box((front - .05, -.26, .38), (front + .025, .26, .49), plate)
+    mesh.box((front - .2, -.4, .5), (front + .012, .4, mid), 'trim')
+    mesh.box((front - .1, -half * .75, clear), (front + .008, half * .75, .36), 'trim')
+    mesh.box((front, -.12, mid - .09), (front + .02, .12, mid - .04), 'rim')
     mesh.box((end - .015, -half * .8, clear), (end + .1, half * .8, .42), 'trim')
 
 
