@@ -29,8 +29,8 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
         share('launch', '*.launch.py'),
-        share('config', '*'),
-        *(share(str(folder), '*') for folder in sorted(Path('models').glob('*'))),
+        *(share(str(folder), '*') for top in ('config', 'models')
+          for folder in [Path(top), *sorted(Path(top).rglob('*'))] if folder.is_dir()),
     ],
     # Only what every use needs: a ROS installation brings its own OpenCV, and pip's beside it
     # would shadow that one.

@@ -1,6 +1,7 @@
 """Starts the demo's processes, watches them and ends them."""
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import os
 from pathlib import Path
 import signal
@@ -78,7 +79,5 @@ class Process:
             self._process.stdout.close()
 
     def _signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass

@@ -132,8 +132,10 @@ def measure(recorder: Recorder) -> dict[str, Any]:
 
 
 def _stages(reports: list[Any]) -> dict[str, dict[str, float]]:
-    """Return the node's percentiles by stage: the median over its reports, but for the first
-    one, which holds the cold start."""
+    """Return the node's percentiles by stage, the median over its reports.
+
+    The first report is left out where there are more: it holds the cold start.
+    """
     rows: dict[str, list[tuple[float, float]]] = {}
     for report in reports[1:] or reports:
         for stage, p50, p95 in zip(report.stages, report.p50_ms, report.p95_ms, strict=True):

@@ -46,7 +46,9 @@ def _order(data: bytes) -> str:
 
 
 def _text(data: bytes, at: int, order: str) -> tuple[str, int]:
-    """Return a CDR string and the position after it; positions count from the CDR header's end,
-    which is 4 and so leaves the alignment as it is."""
+    """Return a CDR string and the position after it.
+
+    Alignment counts from the end of the CDR header; that is 4 bytes, and so makes no difference.
+    """
     (length,) = struct.unpack_from(order + 'I', data, at)
     return data[at + 4:at + 3 + length].decode(), at + 4 + length

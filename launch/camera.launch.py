@@ -1,0 +1,117 @@
+"""The perception node on a camera: an existing topic, or a source that is started along.
+
+ros2 launch demt_perception camera.launch.py image_topic:=/front/image_raw
+ros2 launch demt_perception camera.launch.py source:=0 rviz:=true
+ros2 launch demt_perception camera.launch.py source:=drive.mp4 image_transport:=compressed
+"""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from demt_perception.ros.transport import transport_environment
+from demt_perception.targets import detect_target, TARGETS
+
+SHARE = Path(get_package_share_directory('demt_perception'))
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        'source', default_value='',
+        description='video file, folder of images, device index or bag to publish on '
+                    'image_topic; empty = the topic exists already'),
+    DeclareLaunchArgument(
+        'image_topic', default_value='image',
+        description='image topic; camera_info is its sibling. With image_transport:=compressed '
+                    'the name without /compressed'),
+    DeclareLaunchArgument(
+        'camera_info_file', default_value='',
+        description='calibration YAML of the source, as written by camera_calibration'),
+    DeclareLaunchArgument(
+        'image_transport', default_value='raw', choices=['raw', 'compressed'],
+        description='how the images come'),
+    DeclareLaunchArgument(
+        'target', default_value='auto', choices=['auto', *TARGETS],
+        description='kind of machine: chooses the parameter file; auto = by what is found'),
+    DeclareLaunchArgument(
+        'params_file', default_value='',
+        description='parameter YAML; empty = config/<target>.yaml of this package'),
+    DeclareLaunchArgument('namespace', default_value='', description='namespace of all nodes'),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='false', choices=['true', 'false'],
+        description='take the time from /clock'),
+    DeclareLaunchArgument(
+        'autostart', default_value='true', choices=['true', 'false'],
+        description='configure and activate the node by itself'),
+    DeclareLaunchArgument('log_level', default_value='info', description='logging severity'),
+    DeclareLaunchArgument(
+        'rviz', default_value='false', choices=['true', 'false'], description='start RViz too'),
+)
+
+
+def start_nodes(context: LaunchContext) -> list:
+    """Make the nodes; the values of the arguments are known here."""
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    target = value('target')
+    if target == 'auto':
+        target = detect_target()
+    params_file = value('params_file') or str(SHARE / 'config' / f'{target}.yaml')
+    topic = value('image_topic')
+    remappings = [
+        ('image', topic),
+        ('image/compressed', f'{topic}/compressed'),
+        ('camera_info', topic.rpartition('/')[0] + '/camera_info' if '/' in topic
+         else 'camera_info'),
+    ]
+    parameters = {
+        'use_sim_time': value('use_sim_time') == 'true',
+        'image_transport': value('image_transport'),
+    }
+    common = {
+        'namespace': value('namespace'),
+        'remappings': remappings,
+        'output': 'screen',
+        'arguments': ['--ros-args', '--log-level', value('log_level')],
+    }
+    actions = [
+        LogInfo(msg=f'demt_perception: target {target}, parameters {params_file}'),
+        Node(
+            package='demt_perception', executable='perception_node', name='demt_perception',
+            parameters=[params_file, parameters, {'autostart': value('autostart') == 'true'}],
+            **common),
+    ]
+    if value('source'):
+        actions.append(Node(
+            package='demt_perception', executable='camera_source', name='camera',
+            parameters=[parameters, {
+                # As text: a source of 0 would become a number.
+                'source': ParameterValue(value('source'), value_type=str),
+                'camera_info_file': ParameterValue(value('camera_info_file'), value_type=str)}],
+            **common))
+    return actions
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return arguments, environment and nodes."""
+    # Fast DDS loses large images with its defaults; the nodes started here send many.
+    environment = transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ)
+    rviz = Node(
+        package='rviz2', executable='rviz2', name='rviz',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=['-d', str(SHARE / 'config' / 'perception.rviz')],
+        parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}],
+        condition=IfCondition(LaunchConfiguration('rviz')))
+    return LaunchDescription([
+        *ARGUMENTS,
+        *(SetEnvironmentVariable(name, text) for name, text in environment.items()),
+        OpaqueFunction(function=start_nodes),
+        rviz,
+    ])
