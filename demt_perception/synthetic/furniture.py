@@ -83,7 +83,7 @@ def _plate(mesh, z, rng):
             (i, (i + 1) % n, n + (i + 1) % n, n + i) for i in range(n)], str(material))
 
 
-def gantry(rng: np.random.Generator, width: float) -> tuple[Mesh, Mesh]:
+def gantry(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     """Return a large direction sign beside the road on two posts."""
     pole, plate = Mesh(smooth=True), Mesh()
     w, h = rng.uniform(1.8, 3.5), rng.uniform(1.2, 2.)

@@ -31,11 +31,12 @@ class Side:
 class Road:
     """A centre line with curvature and slope; places are (s along, t to the left), metres."""
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, rng: np.random.Generator, highway: bool = False):
         self.s = np.arange(START - 60, END + 80, STEP)
         bend = rng.choice([0., 1.], p=[0.35, 0.65])
         knots = np.arange(START - 140, END + 280, rng.uniform(50, 110))
-        kappa = bend * np.interp(self.s, knots, rng.uniform(-1, 1, len(knots)) / 85.)
+        kappa = bend * np.interp(self.s, knots, rng.uniform(-1, 1, len(knots)) / (
+            450. if highway else 85.))
         self.heading = np.cumsum(kappa) * STEP
         self.heading -= np.interp(0, self.s, self.heading)
         self.x = np.cumsum(np.cos(self.heading)) * STEP
@@ -46,13 +47,13 @@ class Road:
         self.lane = rng.uniform(2.8, 3.7)
         self.drive = int(rng.choice([-1, 1], p=[0.6, 0.4]))  # side of travel: -1 right-hand
         lanes = [(1, 1), (1, 1), (2, 2), (2, 1), (1, 2)][rng.integers(5)]
-        walk = rng.choice(['pavement', 'verge', 'grass'], p=[0.66, 0.2, 0.14])
+        walk = rng.choice(['pavement', 'verge', 'grass'], p=[0.74, 0.16, 0.10])
         self.sides = {}
         for sign, n in zip((1, -1), lanes, strict=True):
             kind = walk if rng.random() < 0.8 else rng.choice(['pavement', 'grass'])
             self.sides[sign] = Side(
                 sign, n, float(rng.choice([0., 0., 2.2])), float(rng.uniform(0.05, 0.18)), kind,
-                float(rng.uniform(1.3, 5.0) if kind == 'pavement' else rng.uniform(2.5, 6.)),
+                float(rng.uniform(1.5, 6.5) if kind == 'pavement' else rng.uniform(2.5, 6.)),
                 float(rng.choice([0., rng.uniform(0, 2), rng.uniform(2, 9)])))
         for s in np.arange(rng.uniform(10, 70), END, rng.uniform(60, 130)):
             which = rng.choice([1, -1, 0])
@@ -60,6 +61,12 @@ class Road:
             for sign in (1, -1):
                 if which in (0, sign):
                     self.sides[sign].gaps.append((float(s - half), float(s + half)))
+        self.barrier = False
+        if highway:
+            n, self.lane = int(rng.integers(2, 5)), rng.uniform(3.4, 3.8)
+            self.barrier = bool(rng.random() < 0.8)
+            self.sides = {sign: Side(sign, n, float(rng.choice([0., 2.5])), 0., 'grass',
+                                     float(rng.uniform(2, 5)), 10.) for sign in (1, -1)}
         self.yellow = rng.random() < 0.35
         self.dash = rng.uniform(2, 4), rng.uniform(3, 7)
         self.zebra = rng.random() < 0.5

@@ -130,7 +130,7 @@ class Stage:
             sky.sky_type = 'NISHITA'
             elevation = rng.uniform(5, 70)
             sky.sun_elevation, sky.sun_rotation = math.radians(elevation), rng.uniform(0, 6.283)
-            sky.air_density, sky.dust_density = rng.uniform(.6, 2.5), rng.uniform(0, 5)
+            sky.air_density, sky.dust_density = rng.uniform(.6, 2.0), rng.uniform(0, 2.5)
             sky.ozone_density = rng.uniform(.5, 3)
             sky.sun_size = math.radians(rng.uniform(.5, 3))
             color, kind = sky.outputs[0], f'sun at {elevation:.0f} deg'

@@ -6,7 +6,7 @@ from demt_perception.synthetic import buildings, furniture, people, plants, vehi
 from demt_perception.synthetic.labels import IGNORE
 from demt_perception.synthetic.materials import PAINTS
 from demt_perception.synthetic.meshes import Mesh, pose
-from demt_perception.synthetic.road import END, FAR, pavements, Road, road_surface, START
+from demt_perception.synthetic.road import END, FAR, pavements, Road, road_surface, START, strip
 from demt_perception.synthetic.stage import Stage, UNUSED
 
 BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PERSON, CYCLIST = range(1, 11)
@@ -16,8 +16,9 @@ class Street:
     """A street built on a stage from a seed."""
 
     def __init__(self, stage: Stage, rng: np.random.Generator):
-        self.stage, self.rng, self.road = stage, rng, Road(rng)
-        self.kind = str(rng.choice(['suburb', 'town', 'city', 'open'], p=[.34, .32, .2, .14]))
+        self.kind = str(rng.choice(['suburb', 'town', 'city', 'open', 'highway'],
+                                   p=[.32, .30, .18, .11, .09]))
+        self.stage, self.rng, self.road = stage, rng, Road(rng, self.kind == 'highway')
         stage.put(road_surface(self.road), ROAD)
         paved, grass = pavements(self.road)
         if paved.faces:
@@ -35,8 +36,10 @@ class Street:
         for sign in (1, -1):
             self._buildings(sign)
             self._roadside(sign)
-            if rng.random() < 0.85:
+            if rng.random() < 0.85 and self.kind != 'highway':
                 self._parked(sign)
+        if self.road.barrier:
+            self._barrier()
         self._movers()
 
     def _surroundings(self) -> None:
@@ -67,9 +70,12 @@ class Street:
         rng, road = self.rng, self.road
         side = road.sides[sign]
         kinds = {'suburb': ['house'], 'town': ['town', 'town', 'house'],
-                 'city': ['block', 'town'], 'open': ['house']}[self.kind]
-        gap = {'suburb': (1., 9.), 'town': (0., 0.), 'city': (0., 3.), 'open': (15., 80.)}
-        yard = side.yard + {'suburb': rng.uniform(2, 6), 'open': 8}.get(self.kind, 0)
+                 'city': ['block', 'town'], 'open': ['house'],
+                 'highway': ['block', 'house']}[self.kind]
+        gap = {'suburb': (1., 9.), 'town': (0., 0.), 'city': (0., 3.), 'open': (15., 80.),
+               'highway': (40., 160.)}
+        yard = side.yard + {'suburb': rng.uniform(2, 6), 'open': 8,
+                            'highway': 15}.get(self.kind, 0)
         s = START + 6.
         while s < END - 40:
             kind = str(rng.choice(kinds))
@@ -96,7 +102,7 @@ class Street:
                     matrix = road.frame(end + (-.5 if end < a else .5), sign * t, 0.1, flip,
                                         level=True)
                     self.stage.put(block, BUILDING, matrix @ pose(-5.5, 0, 0))
-        if self.kind != 'open':
+        if self.kind not in ('open', 'highway'):
             for s in np.arange(START, END, 26.):
                 block = buildings.building(rng, str(rng.choice(kinds)), rng.uniform(12, 20), 9.)
                 if not side.inside(s + 10, 12):
@@ -137,11 +143,11 @@ class Street:
         if each:
             self._repeat(sign, each, tree_t, up, lambda: (self.street_trees[
                 rng.integers(2)], TREE), 1.)
-        if self.kind in ('suburb', 'open') or side.walk == 'grass':
-            n = 60 if self.kind == 'open' else 18
+        if self.kind in ('suburb', 'open', 'highway') or side.walk == 'grass':
+            n = 60 if self.kind in ('open', 'highway') else 18
             for _ in range(n):
                 s, t = rng.uniform(START, END), rng.uniform(road.front(sign) + 1.5, FAR - 5)
-                if not side.inside(s, 4) and (self.kind == 'open' or t > road.front(sign) + 22):
+                if not side.inside(s, 4) and (n > 50 or t > road.front(sign) + 22):
                     self.stage.put(self.trees[rng.integers(4)], TREE, road.frame(
                         s, sign * t, 0., rng.uniform(0, 6), level=True))
         if rng.random() < 0.85:
@@ -151,10 +157,11 @@ class Street:
         if rng.random() < 0.4:
             pole = furniture.wire_pole(rng)
             self._repeat(sign, rng.uniform(28, 45), near + .15, up, lambda: (pole, POLE), .1)
-        for s in np.arange(START + rng.uniform(5, 30), END, rng.uniform(18, 50)):
+        for s in np.arange(START + rng.uniform(5, 30), END, rng.uniform(14, 40)):
             if side.inside(s, 1):
                 continue
-            pole, plate = furniture.sign(rng) if rng.random() < .8 else furniture.gantry(rng, 3)
+            small = rng.random() < (.3 if self.kind == 'highway' else .8)
+            pole, plate = furniture.sign(rng) if small else furniture.gantry(rng)
             at = road.frame(s, sign * (near - .15), up, face + rng.normal(0, .15), level=True)
             self.stage.put(pole, POLE, at)
             self.stage.put(plate, SIGN, at)
@@ -170,9 +177,10 @@ class Street:
                 if not side.inside(s, 1):
                     self.stage.put(mesh, class_id, road.frame(
                         s, sign * (road.front(sign) - .45), up, rng.uniform(0, 6)))
-        if (self.kind == 'open' or side.walk == 'grass') and rng.random() < .6:
+        if (self.kind in ('open', 'highway') or side.walk == 'grass') and rng.random() < .6:
             rail = furniture.fence(rng, 6.)
-            t = sign * (road.edge(sign) + (1.2 if self.kind == 'open' else side.width))
+            far = 1.2 if self.kind in ('open', 'highway') else side.width
+            t = sign * (road.edge(sign) + far)
             start = rng.uniform(START, 60)
             for s in np.arange(start, start + rng.uniform(60, 300), 6.):
                 if s < END - 8 and not side.inside(s + 3, 4):
@@ -187,6 +195,15 @@ class Street:
             mesh, class_id = make()
             turn = rng.uniform(0, 6) if yaw is None else yaw
             self.stage.put(mesh, class_id, road.frame(s, sign * t, up, turn, level=True))
+
+    def _barrier(self) -> None:
+        """Concrete blocks between the two directions of a highway."""
+        high, mesh = self.rng.uniform(.75, 1.1), Mesh()
+        for low, top, z0, z1 in ((.32, .3, -.1, .12), (.3, .12, .12, .4), (.12, .09, .4, high)):
+            for sign in (1, -1):
+                strip(self.road, mesh, START, END, sign * top, sign * low, 'kerb', z1, z0)
+        strip(self.road, mesh, START, END, .09, -.09, 'kerb', high)
+        self.stage.put(mesh, FENCE)
 
     def _paint(self) -> tuple:
         return PAINTS[self.rng.integers(len(PAINTS))]
@@ -214,7 +231,7 @@ class Street:
         self.vehicles = [(put(mesh, CAR, UNUSED, self._paint()), mesh)
                          for mesh in [*self.cars, *self.cars[:3], vehicles.truck(rng),
                                       vehicles.truck(rng), vehicles.bus(rng)]]
-        self.people = [put(people.pedestrian(rng), PERSON, UNUSED) for _ in range(16)]
+        self.people = [put(people.pedestrian(rng), PERSON, UNUSED) for _ in range(18)]
         self.riders = [put(people.cyclist(rng), CYCLIST, UNUSED) for _ in range(5)]
         for _ in range(3):
             sign = int(rng.choice([1, -1]))
@@ -259,7 +276,7 @@ class Street:
             move(thing, road.frame(s, lane + rng.normal(0, .2), 0., heading + rng.normal(0, .03)))
         for thing in self.people:
             move(thing, UNUSED)
-            if rng.random() > .6:
+            if rng.random() > .75 or self.kind == 'highway':
                 continue
             sign = int(rng.choice([1, -1]))
             s = s0 + direction * rng.uniform(4, 60)
@@ -280,7 +297,7 @@ class Street:
             move(thing, road.frame(s, t, up, yaw, level=True))
         for thing in self.riders:
             move(thing, UNUSED)
-            if rng.random() > .45:
+            if rng.random() > .5 or self.kind == 'highway':
                 continue
             sign = int(rng.choice([1, -1]))
             side = road.sides[sign]
