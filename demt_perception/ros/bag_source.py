@@ -26,6 +26,8 @@ def open_bag_source(path: Path) -> Source:
         with open_bag(path) as bag:
             image, info = camera_topics(bag.topics)
             times = [message.time_ns for message in _readable(bag.messages([image.name]))]
+            # An image may stand before the camera_info of the same moment.
+            first_info = next(_readable(bag.messages([info.name])), None) if info else None
     except BagError as error:
         raise SourceError(str(error)) from error
     if not times:
@@ -36,7 +38,7 @@ def open_bag_source(path: Path) -> Source:
     image_type = Image if image.type == IMAGE else CompressedImage
 
     def frames() -> Iterator[Frame]:
-        camera_info = None
+        camera_info = _deserialize(first_info, CameraInfo) if first_info else None
         try:
             with open_bag(path) as bag:
                 for message in _readable(bag.messages(names)):

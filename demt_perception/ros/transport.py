@@ -29,7 +29,7 @@ def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> di
     """
     wanted = dict(_MALLOC)
     if not any(environ.get(name) for name in _OWN):
-        # The first is the name since Fast DDS 3 (Kilted), the second that of Humble and Jazzy.
-        wanted['FASTDDS_DEFAULT_PROFILES_FILE'] = str(profile)
-        wanted['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
+        # Fast DDS 3 (Kilted) renamed it and warns about the old name.
+        old = environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+        wanted[f'{"FASTRTPS" if old else "FASTDDS"}_DEFAULT_PROFILES_FILE'] = str(profile)
     return {name: value for name, value in wanted.items() if name not in environ}

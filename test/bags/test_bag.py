@@ -1,0 +1,137 @@
+from pathlib import Path
+
+from bag_writing import message, write_mcap, write_metadata, write_sqlite3
+import pytest
+
+from demt_perception.bags import BagError, IncompleteBagError, open_bag
+
+zstandard = pytest.importorskip('zstandard', reason='zstandard is not installed')
+
+ROWS = [(f'/{name}', 1_000_000_000 + index, message(f'{name} {index}'))
+        for index in range(30) for name in 'ab']
+
+
+def read(path: Path, *names: str) -> list[tuple[str, int, bytes]]:
+    with open_bag(path) as bag:
+        return [tuple(row) for row in bag.messages(names)]
+
+
+def test_a_single_file_gives_what_was_written(tmp_path, write_storage):
+    path = write_storage(tmp_path / 'one', ROWS)
+    with open_bag(path) as bag:
+        assert {t.name: (t.type, t.count) for t in bag.topics.values()} == {
+            '/a': ('std_msgs/msg/String', 30), '/b': ('std_msgs/msg/String', 30)}
+    assert read(path, '/a', '/b') == ROWS
+    assert read(path, '/b') == [row for row in ROWS if row[0] == '/b']
+
+
+def test_messages_come_by_time_not_by_position(tmp_path, write_storage):
+    path = write_storage(tmp_path / 'one', ROWS[::-1])
+    assert [row[1] for row in read(path, '/a')] == [row[1] for row in ROWS[::2]]
+
+
+def test_a_split_bag_is_read_in_the_order_of_its_metadata(tmp_path, write_storage):
+    second = write_storage(tmp_path / 'bag_1', ROWS[40:])
+    first = write_storage(tmp_path / 'bag_0', ROWS[:40])
+    write_metadata(tmp_path, [first.name, second.name], {'/a': 30, '/b': 30})
+    assert read(tmp_path, '/a', '/b') == ROWS
+    with open_bag(tmp_path) as bag:
+        assert bag.topics['/a'].count == 30
+
+
+def test_a_folder_without_metadata_is_read_by_its_files(tmp_path, write_storage):
+    write_storage(tmp_path / 'bag_0', ROWS[:40])
+    write_storage(tmp_path / 'bag_1', ROWS[40:])
+    assert read(tmp_path, '/a', '/b') == ROWS
+
+
+def test_version_1_metadata_names_files_with_their_folder(tmp_path, write_storage):
+    file = write_storage(tmp_path / 'bag_0', ROWS)
+    write_metadata(tmp_path, [f'somewhere/{file.name}'], {'/a': 30, '/b': 30})
+    assert read(tmp_path, '/a', '/b') == ROWS
+
+
+def test_files_compressed_as_a_whole(tmp_path, write_storage):
+    file = write_storage(tmp_path / 'bag_0', ROWS)
+    packed = file.with_name(file.name + '.zstd')
+    packed.write_bytes(zstandard.compress(file.read_bytes()))
+    file.unlink()
+    write_metadata(tmp_path, [packed.name], {'/a': 30, '/b': 30}, ('zstd', 'FILE'))
+    assert read(tmp_path, '/a', '/b') == ROWS
+    assert read(packed, '/a', '/b') == ROWS
+
+
+def test_messages_compressed_one_by_one(tmp_path, write_storage):
+    file = write_storage(
+        tmp_path / 'bag_0', [(n, t, zstandard.compress(d)) for n, t, d in ROWS])
+    write_metadata(tmp_path, [file.name], {'/a': 30, '/b': 30}, ('zstd', 'MESSAGE'))
+    assert read(tmp_path, '/a', '/b') == ROWS
+
+
+@pytest.mark.parametrize('compression', ['lz4', 'zstd', 'none'])
+def test_chunk_compressions_of_mcap(tmp_path, compression):
+    from mcap.writer import CompressionType
+    path = tmp_path / 'one.mcap'
+    write_mcap(path, ROWS, compression=CompressionType[compression.upper()])
+    assert read(path, '/a', '/b') == ROWS
+
+
+def test_a_count_that_is_too_high_is_told_after_the_last_message(tmp_path, write_storage):
+    file = write_storage(tmp_path / 'bag_0', ROWS)
+    write_metadata(tmp_path, [file.name], {'/a': 31, '/b': 30})
+    assert len(read(tmp_path, '/b')) == 30
+    rows = []
+    with open_bag(tmp_path) as bag, pytest.raises(
+            IncompleteBagError, match=r'30 messages of /a .* counts 31'):
+        for row in bag.messages(['/a']):
+            rows.append(row)
+    assert len(rows) == 30
+
+
+def test_a_cut_off_mcap_is_read_as_far_as_it_goes(tmp_path):
+    path = tmp_path / 'one.mcap'
+    write_mcap(path, ROWS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2])
+    rows = []
+    with open_bag(path) as bag, pytest.raises(BagError, match='damaged'):
+        for row in bag.messages(['/a', '/b']):
+            rows.append(tuple(row))
+    assert 0 < len(rows) < len(ROWS)
+    assert rows == ROWS[:len(rows)]
+
+
+def test_opening_changes_no_file(tmp_path, write_storage):
+    path = write_storage(tmp_path / 'one', ROWS)
+    before = path.read_bytes(), sorted(tmp_path.iterdir())
+    path.chmod(0o444)
+    read(path, '/a')
+    assert (path.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+@pytest.mark.parametrize(('make', 'text'), [
+    (lambda d: d / 'nothing.mcap', 'is not a bag'),
+    (lambda d: d, 'want a folder with metadata.yaml'),
+])
+def test_what_is_no_bag_is_refused(tmp_path, make, text):
+    with pytest.raises(BagError, match=text):
+        open_bag(make(tmp_path))
+
+
+def test_a_missing_storage_file_is_named(tmp_path):
+    write_metadata(tmp_path, ['gone.db3'], {})
+    with pytest.raises(BagError, match=r'gone\.db3 is not there'):
+        open_bag(tmp_path)
+
+
+def test_an_unknown_topic_is_refused_with_those_there_are(tmp_path, write_storage):
+    path = write_storage(tmp_path / 'one', ROWS)
+    with open_bag(path) as bag, pytest.raises(BagError, match=r"no topic /c; it has: \['/a'"):
+        next(bag.messages(['/c']))
+
+
+def test_an_unknown_compression_is_refused(tmp_path):
+    write_sqlite3(tmp_path / 'bag.db3', ROWS)
+    write_metadata(tmp_path, ['bag.db3'], {}, ('lzma', 'FILE'))
+    with pytest.raises(BagError, match=r"'lzma' by 'file'.*ros2 bag convert"):
+        open_bag(tmp_path)
