@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from demt_perception.model_card import (
-    card_from_dict,
     CARD_FILE,
+    card_from_dict,
     file_sha256,
     load_card,
     ModelCard,
@@ -75,7 +75,7 @@ def test_no_mapping_is_refused(wrong):
 
 def test_unknown_and_missing_keys_are_named(values):
     del values['mean']
-    with pytest.raises(ModelCardError, match=r"unknown keys \['colour'\], missing keys \['mean'\]"):
+    with pytest.raises(ModelCardError, match=r'colour.*missing.*mean'):
         card_from_dict({**values, 'colour': 1})
 
 

@@ -51,7 +51,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in models:
         return models[str(name_or_path)]
     path = Path(name_or_path).expanduser()
-    if (path / CARD_FILE).is_file():
+    if os.path.isfile(path / CARD_FILE):  # unlike Path.is_file, takes any text
         return path
     raise ModelCardError(
         f'model {str(name_or_path)!r} is neither a folder with {CARD_FILE} nor one of the models '

@@ -17,7 +17,7 @@ MOST_MILLIMETRES = 65535
 
 def probability(values: np.ndarray, size: Size) -> np.ndarray:
     """Return probabilities 0..1 as uint8 0..255 at the output size."""
-    return linear(cv2.convertScaleAbs(values, alpha=255), size)
+    return linear(cv2.convertScaleAbs(np.clip(values, 0, 1), alpha=255), size)
 
 
 def valid_depth(raw: np.ndarray, scale: float, depth_range: tuple[float, float]) -> np.ndarray:
@@ -48,9 +48,9 @@ def depth(small: np.ndarray, size: Size) -> np.ndarray:
 
 def millimetres(metres: np.ndarray) -> np.ndarray:
     """Return depth as uint16 millimetres, 0 invalid or beyond 65.535 m (REP 118)."""
-    scaled = np.nan_to_num(metres * np.float32(1000), nan=0, posinf=0, neginf=0)
-    scaled[(scaled < 0) | (scaled > MOST_MILLIMETRES)] = 0
-    return np.rint(scaled).astype(np.uint16)
+    scaled = np.rint(metres * np.float32(1000))
+    scaled[~((scaled >= 0) & (scaled <= MOST_MILLIMETRES))] = 0  # also where it is NaN
+    return scaled.astype(np.uint16)
 
 
 def normals(raw: np.ndarray, size: Size) -> np.ndarray:

@@ -1,0 +1,91 @@
+import cv2
+import numpy as np
+import pytest
+
+from demt_perception.cli.main import main
+from demt_perception.inference import Predictor
+
+ALL = {'semantic.png', 'semantic_color.png', 'overlay.png', 'depth.png', 'depth.npy',
+       'normals.png', 'normals.npy', 'boundary.png', 'sheet.png'}
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ('b.png', 'a.jpg'):
+        small = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(folder / name), cv2.resize(small, (160, 96)))
+    (folder / 'notes.txt').write_text('not an image')
+    return folder
+
+
+def run(tiny_model, out, *arguments):
+    return main(['predict', *map(str, arguments), '--model', str(tiny_model), '--out', str(out)])
+
+
+def test_folder_gives_every_file_and_the_predictors_values(tiny_model, images, tmp_path, capsys):
+    out = tmp_path / 'new' / 'out'
+    assert run(tiny_model, out, images, '--fx', 100) == 0
+    assert {p.name for p in out.iterdir()} == {f'{n}_{f}' for n in 'ab' for f in ALL}
+    said = capsys.readouterr().out
+    assert said.index('a.jpg') < said.index('b.png')
+    assert '[2/2]' in said
+
+    wanted = Predictor(tiny_model).predict(cv2.imread(str(images / 'b.png')), (100, 100))
+    np.testing.assert_array_equal(
+        cv2.imread(str(out / 'b_semantic.png'), cv2.IMREAD_UNCHANGED), wanted.semantic)
+    np.testing.assert_array_equal(np.load(out / 'b_depth.npy'), wanted.depth)
+    np.testing.assert_array_equal(np.load(out / 'b_normals.npy'), wanted.normals)
+    depth = cv2.imread(str(out / 'b_depth.png'), cv2.IMREAD_UNCHANGED)
+    assert depth.dtype == np.uint16
+    short = wanted.depth < 65.5
+    np.testing.assert_allclose(depth[short] / 1000, wanted.depth[short], atol=0.00051)
+    assert (depth[np.isnan(wanted.depth)] == 0).all()
+    np.testing.assert_array_equal(
+        cv2.imread(str(out / 'b_overlay.png'))[..., ::-1], wanted.overlay)
+    np.testing.assert_array_equal(cv2.imread(str(out / 'b_sheet.png')), wanted.sheet())
+
+
+def test_broken_images_are_reported_and_skipped(tiny_model, images, tmp_path, capsys):
+    (images / 'broken.png').write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(20))
+    (images / 'empty.jpg').write_bytes(b'')
+    out = tmp_path / 'out'
+    assert run(tiny_model, out, images, tmp_path / 'absent.png') == 1
+    captured = capsys.readouterr()
+    assert all(name in captured.err for name in ('broken.png', 'empty.jpg', 'absent.png'))
+    assert '2 of 5 images' in captured.out
+    assert {p.name.split('_')[0] for p in out.iterdir()} == {'a', 'b'}
+
+
+def test_equal_names_do_not_overwrite_each_other(tiny_model, images, tmp_path):
+    out = tmp_path / 'out'
+    assert run(tiny_model, out, images / 'a.jpg', images / 'a.jpg') == 0
+    assert {'a_sheet.png', 'a_2_sheet.png'} <= {p.name for p in out.iterdir()}
+
+
+def test_grey_and_alpha_files_are_read(tiny_model, tmp_path):
+    cv2.imwrite(str(tmp_path / 'grey.png'), np.full((40, 50), 9, np.uint8))
+    cv2.imwrite(str(tmp_path / 'alpha.png'), np.full((40, 50, 4), 9, np.uint8))
+    cv2.imwrite(str(tmp_path / 'deep.png'), np.full((40, 50), 900, np.uint16))
+    assert run(tiny_model, tmp_path / 'out', tmp_path) == 0
+    assert len(list((tmp_path / 'out').glob('*_sheet.png'))) == 3
+
+
+def test_errors_are_one_line_without_traceback(tiny_model, images, tmp_path, capsys):
+    assert run(tiny_model, tmp_path / 'o', tmp_path / 'in' / 'notes.txt') == 1
+    assert run('none_such', tmp_path / 'o', images) == 1
+    assert run(tiny_model, tmp_path / 'o', images, '--engine', 'none_such') == 1
+    assert run(tiny_model, tmp_path / 'o', images, '--threads', '-3') == 1
+    assert run(tiny_model, tmp_path / 'o', images, '--fy', '3') == 2
+    assert run(tiny_model, tmp_path / 'o', images, '--fx', 'nan') == 1
+    (tmp_path / 'file').write_text('')
+    assert run(tiny_model, tmp_path / 'file', images) == 1
+    assert 'Traceback' not in capsys.readouterr().err
+
+
+def test_empty_folder_says_what_it_looks_for(tiny_model, tmp_path, capsys):
+    (tmp_path / 'none').mkdir()
+    assert run(tiny_model, tmp_path / 'o', tmp_path / 'none') == 1
+    assert '.png' in capsys.readouterr().err
