@@ -5,10 +5,11 @@ import dataclasses
 from typing import Any
 
 import cv2
-import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from demt_perception.ros.camera_info_file import scale_camera_info
+from demt_perception.ros.camera_info_file import fit_camera_info
+from demt_perception.ros.compressed import decode, image_size
+from demt_perception.ros.conversions import to_bgr
 from demt_perception.ros.sources import Frame, SourceError
 
 TRANSPORTS = ('raw', 'compressed')
@@ -22,7 +23,8 @@ def preparation(transport: str, calibration: CameraInfo | None) -> Callable[[Fra
     replaces a recorded camera_info, scaled to the size of the image.
 
     Raises:
-        SourceError: the transport is unknown; by the function: a recorded image is damaged.
+        SourceError: the transport is unknown.
+        BadImageError: by the function: a recorded image is damaged.
         CameraInfoError: by the function: the calibration does not fit the images.
     """
     if transport not in TRANSPORTS:
@@ -32,7 +34,7 @@ def preparation(transport: str, calibration: CameraInfo | None) -> Callable[[Fra
     def prepare(frame: Frame) -> Frame:
         info = frame.camera_info
         if calibration is not None:
-            info = scale_camera_info(calibration, *_size(frame.image))
+            info = fit_camera_info(calibration, *_size(frame.image))
         return dataclasses.replace(frame, image=change(frame.image), camera_info=info)
 
     return prepare
@@ -41,31 +43,23 @@ def preparation(transport: str, calibration: CameraInfo | None) -> Callable[[Fra
 def _size(image: Any) -> tuple[int, int]:
     """Return width and height."""
     if isinstance(image, CompressedImage):
-        image = _to_raw(image)
+        height, width = image_size(bytes(image.data))
+        return width, height
     if isinstance(image, Image):
         return image.width, image.height
     return image.shape[1], image.shape[0]
 
 
 def _to_raw(image: Any) -> Any:
-    if not isinstance(image, CompressedImage):
-        return image
-    decoded = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise SourceError(f'a recorded CompressedImage of format {image.format!r} and '
-                          f'{len(image.data)} bytes cannot be decoded')
-    return decoded
+    return decode(image) if isinstance(image, CompressedImage) else image
 
 
 def _to_compressed(image: Any) -> CompressedImage:
     if isinstance(image, CompressedImage):
         return image
     if isinstance(image, Image):
-        from demt_perception.ros.conversions import to_bgr
         image = to_bgr(image)
-    good, data = cv2.imencode('.jpg', image)
-    if not good:
-        raise SourceError(f'an image of shape {image.shape} cannot be encoded as JPEG')
+    _, data = cv2.imencode('.jpg', image)
     message = CompressedImage(format='bgr8; jpeg compressed bgr8')
     message.data.frombytes(data.data)
     return message

@@ -1,12 +1,13 @@
 """The calibration YAML of ``camera_calibration`` (and camera_info_manager) as a CameraInfo."""
 
-import copy
 import math
 from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo
 import yaml
+
+from demt_perception.ros.camera_model import scaled_camera_info
 
 
 class CameraInfoError(ValueError):
@@ -38,23 +39,18 @@ def read_camera_info(path: str | Path) -> CameraInfo:
     return info
 
 
-def scale_camera_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
+def fit_camera_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
     """Return the calibration for the same camera at another image size.
 
     Raises:
         CameraInfoError: the images have another shape than the calibration.
     """
-    if (info.width, info.height) == (width, height):
-        return info
-    x, y = width / info.width, height / info.height
-    if abs(x / y - 1) > 0.01:
+    ratio = width * info.height / (height * info.width)
+    if abs(ratio - 1) > 0.01:
         raise CameraInfoError(
             f'the images are {width}x{height}, camera_info_file is for {info.width}x{info.height}:'
             ' another shape, so another camera or a crop; give the calibration of this camera')
-    scaled = copy.deepcopy(info)
-    scaled.width, scaled.height = width, height
-    scaled.k = [v * s for v, s in zip(info.k, (x, x, x, y, y, y, 1, 1, 1), strict=True)]
-    scaled.p = [v * s for v, s in zip(info.p, (x,) * 4 + (y,) * 4 + (1,) * 4, strict=True)]
+    scaled: CameraInfo = scaled_camera_info(info, width, height)
     return scaled
 
 

@@ -9,7 +9,6 @@ Every frame is stamped with the node's clock at the moment it leaves the source:
 played as if it were seen now, so that latencies measured downstream are true.
 """
 
-from array import array
 import sys
 import threading
 import time
@@ -24,9 +23,11 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from demt_perception.ros.camera_frames import preparation, TRANSPORTS
 from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
+from demt_perception.ros.conversions import ImageFiller
 from demt_perception.ros.read_ahead import ReadAhead
 from demt_perception.ros.sources import Frame, open_source, SourceError
 
@@ -61,8 +62,7 @@ class CameraSource(Node):
         # Reliable, so that every reader can listen; a slow reader costs a frame, not the camera.
         self._images = self._publisher(kind, topic)
         self._infos = self._publisher(CameraInfo, 'camera_info')
-        self._image = Image()
-        self._buffer = array('B')
+        self._filler = ImageFiller(Image(), 'bgr8')
 
         self.finished: Future = Future()
         self._stop = threading.Event()
@@ -115,23 +115,17 @@ class CameraSource(Node):
         return begin
 
     def _publish(self, frame: Frame) -> None:
-        message = self._fill(frame.image) if isinstance(frame.image, np.ndarray) else frame.image
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = frame.frame_id or self._frame_id
+        header = Header(stamp=self.get_clock().now().to_msg(),
+                        frame_id=frame.frame_id or self._frame_id)
+        if isinstance(frame.image, np.ndarray):
+            message = self._filler.fill(frame.image, header)
+        else:
+            message = frame.image
+            message.header = header
         if frame.camera_info is not None:
-            frame.camera_info.header = message.header
+            frame.camera_info.header = header
             self._infos.publish(frame.camera_info)
         self._images.publish(message)
-
-    def _fill(self, image: np.ndarray) -> Image:
-        """Copy a BGR array into the message that is used for every frame."""
-        height, width = image.shape[:2]
-        if (self._image.height, self._image.width) != (height, width):
-            self._buffer = array('B', bytes(image.nbytes))
-            self._image = Image(height=height, width=width, encoding='bgr8', step=3 * width)
-            self._image.data = self._buffer
-        memoryview(self._buffer)[:] = np.ascontiguousarray(image).data.cast('B')
-        return self._image
 
 
 def main(args: list[str] | None = None) -> int:

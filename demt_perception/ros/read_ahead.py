@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import logging
 import queue
 import threading
 from typing import Any
 
-from demt_perception.ros.sources import Frame, Source
+from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.sources import Frame, Source, SourceError
 
 _AHEAD = 3
+
+logger = logging.getLogger(__name__)
 
 
 class ReadAhead:
@@ -49,12 +53,20 @@ class ReadAhead:
         try:
             start = 0.0
             while not self._stop.is_set():
-                offset = 0.0
+                offset, good = 0.0, 0
                 for frame in self._source.frames():
                     offset = frame.offset
-                    self._put(self._prepare(dataclasses.replace(frame, offset=start + offset)))
+                    try:
+                        prepared = self._prepare(frame)
+                    except BadImageError as error:
+                        logger.warning('a frame is left out: %s', error)
+                        continue
+                    good += 1
+                    self._put(dataclasses.replace(prepared, offset=start + offset))
                     if self._stop.is_set():
                         return
+                if not good:
+                    raise SourceError(f'not one image of {self._source.description} is good')
                 if not self._loop or self._source.live:
                     break
                 start += offset + 1 / self._source.rate

@@ -22,12 +22,9 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_video
 from demt_perception.ros.demo.serialized_image import stamp_ns
+from demt_perception.ros.outputs import OUTPUTS
 
-OUTPUTS = (
-    'semantic/image', 'semantic/confidence', 'semantic/color', 'semantic/overlay',
-    'depth/image', 'depth/camera_info', 'depth/color', 'normals/image', 'normals/color',
-    'boundary/image', 'dense',
-)
+TOPICS = (*(output.topic for output in OUTPUTS), 'depth/camera_info', 'dense')
 FIRST_TIMEOUT = 90.0
 SHEET_ROWS = 6
 VIDEO_PERIOD = 0.1
@@ -43,7 +40,7 @@ class Recorder(Node):
         kinds = {'depth/camera_info': CameraInfo, 'dense': DensePrediction}
         # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
         self.received: dict[str, list[tuple[float, int, float]]] = {
-            name: [] for name in (image, *OUTPUTS)}
+            name: [] for name in (image, *TOPICS)}
         self.sizes: dict[str, int] = {}
         self.stats: list[Any] = []
         self.label_table: Any = None
@@ -76,7 +73,7 @@ class Recorder(Node):
 
     def outputs(self) -> int:
         """Return how many frames have come out so far."""
-        return max(len(self.received[name]) for name in OUTPUTS)
+        return max(len(self.received[name]) for name in TOPICS)
 
 
 def tell(event: str, **values: Any) -> None:
@@ -150,7 +147,7 @@ def write_pictures(recorder: Recorder, folder: Path, result: dict[str, Any]) -> 
     moments = recorder.sampler.complete()
     if not moments:
         return {}
-    rate = max(result['topics'][name]['rate'] for name in OUTPUTS)
+    rate = max(result['topics'][name]['rate'] for name in TOPICS)
     stats = result['stats'] or {}
     lines = [stats.get('model', ''),
              f'{stats.get("engine", "")} {stats.get("device", "")} {stats.get("precision", "")}',
