@@ -1,5 +1,6 @@
-"""Label maths: class ids, the camera frame, boundaries. Needs only numpy."""
+"""Label maths: class ids, the camera frame, boundaries. Needs only numpy and OpenCV."""
 
+import cv2
 import numpy as np
 
 CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
@@ -8,7 +9,7 @@ IGNORE = 255
 PER_CLASS = 2048
 """An instance id is ``slot * PER_CLASS + number``; slot 11 stands for the ignored class."""
 
-TREE, SIGN, POLE = 5, 6, 2
+SKY, BUILDING, POLE, TREE, SIGN, FENCE = 0, 1, 2, 5, 6, 7
 THINGS = (8, 9, 10)
 
 
@@ -77,7 +78,8 @@ def boundaries(instance: np.ndarray, depth: np.ndarray, normals: np.ndarray, ray
     """Mark where class, surface or direction changes to the right or below.
 
     Two neighbours lie on one surface if the plane through either predicts the depth of the
-    other; a slanted road is thus no jump, however far. Leaves within vegetation are not marked.
+    other; a slanted road is thus no jump, however far. Leaves within vegetation and what shows
+    through small holes between them are not marked, nor the bars of fences.
 
     Args:
         instance: (H, W) instance ids.
@@ -91,6 +93,7 @@ def boundaries(instance: np.ndarray, depth: np.ndarray, normals: np.ndarray, ray
         (H, W) uint8, 1 on a boundary.
     """
     classes = class_of(instance)
+    crown = foliage(classes)
     offset = np.where(np.isfinite(depth), depth, 0) * (normals * rays).sum(-1)
     footprint = depth * (rays[0, 1, 0] - rays[0, 0, 0])
     edge = np.zeros(depth.shape, np.uint8)
@@ -98,7 +101,7 @@ def boundaries(instance: np.ndarray, depth: np.ndarray, normals: np.ndarray, ray
                      ((slice(None, -1), slice(None)), (slice(1, None), slice(None)))):
         other_class = classes[one] != classes[two]
         same_hit = np.isfinite(depth[one]) & np.isfinite(depth[two])
-        leaves = (classes[one] == TREE) & (classes[two] == TREE)
+        leaves = crown[one] & crown[two]
         things = (instance[one] != instance[two]) & np.isin(classes[one], THINGS)
         error = np.minimum(_mismatch(offset, depth, normals, rays, one, two),
                            _mismatch(offset, depth, normals, rays, two, one))
@@ -106,10 +109,18 @@ def boundaries(instance: np.ndarray, depth: np.ndarray, normals: np.ndarray, ray
         with np.errstate(invalid='ignore'):
             occlusion = same_hit & (error > np.maximum(jump * nearer, 0.2))
         cosine = (normals[one] * normals[two]).sum(-1)
-        limbs = np.isin(classes[one], (POLE, SIGN, 9, 10))
+        limbs = np.isin(classes[one], (POLE, SIGN, FENCE, 9, 10))
         bent = same_hit & (cosine < np.cos(np.radians(crease))) & ~limbs & (footprint[one] < 0.06)
-        edge[one] |= (other_class | ~leaves & (things | occlusion | bent)).astype(np.uint8)
+        edge[one] |= (~leaves & (other_class | things | occlusion | bent)).astype(np.uint8)
     return edge
+
+
+def foliage(classes: np.ndarray, hole: int = 7) -> np.ndarray:
+    """Return (H, W) bool: vegetation and the sky and buildings in holes below `hole` pixels."""
+    tree = (classes == TREE).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (hole, hole))
+    closed = cv2.morphologyEx(tree, cv2.MORPH_CLOSE, kernel) > 0
+    return closed & np.isin(classes, (SKY, BUILDING, TREE))
 
 
 def _mismatch(offset, depth, normals, rays, plane, at):

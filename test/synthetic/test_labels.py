@@ -114,3 +114,14 @@ def test_leaves_within_a_crown_are_not_marked():
     normals = rng.normal(size=(*depth.shape, 3))
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     assert not labels.boundaries(ids(labels.TREE, 0), depth, normals, RAYS).any()
+
+
+def test_small_holes_in_a_crown_are_not_marked_but_its_outline_and_a_pole_are():
+    depth, normals = plane((0, 0, -1), 10.)
+    seen = np.zeros(depth.shape, int)  # sky
+    seen[20:50, 20:70] = labels.instance_id(labels.TREE, 0)
+    seen[30:33, 30:33] = 0
+    seen[20:50, 60:62] = labels.instance_id(labels.POLE, 0)
+    edge = labels.boundaries(seen, np.where(seen > 0, depth, np.inf), normals, RAYS)
+    assert not edge[25:40, 25:40].any()
+    assert edge[25:40, [19, 69, 59, 61]].all()
