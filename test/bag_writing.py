@@ -15,7 +15,8 @@ def message(text: str) -> bytes:
     return b'\0\1\0\0' + len(data).to_bytes(4, 'little') + data
 
 
-def write_sqlite3(path: Path, rows: list[tuple[str, int, bytes]], kind: str = STRING) -> None:
+def write_sqlite3(path: Path, rows: list[tuple[str, int, bytes]],
+                  kinds: dict[str, str] | None = None) -> None:
     database = sqlite3.connect(path)
     database.execute('CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT '
                      'NOT NULL, serialization_format TEXT NOT NULL, offered_qos_profiles TEXT '
@@ -25,20 +26,20 @@ def write_sqlite3(path: Path, rows: list[tuple[str, int, bytes]], kind: str = ST
     names = list(dict.fromkeys(row[0] for row in rows))
     for index, name in enumerate(names):
         database.execute('INSERT INTO topics VALUES (?, ?, ?, ?, ?)',
-                         (index + 1, name, kind, 'cdr', ''))
+                         (index + 1, name, (kinds or {}).get(name, STRING), 'cdr', ''))
     database.executemany('INSERT INTO messages(topic_id, timestamp, data) VALUES (?, ?, ?)',
                          [(names.index(n) + 1, t, d) for n, t, d in rows])
     database.commit()
     database.close()
 
 
-def write_mcap(path: Path, rows: list[tuple[str, int, bytes]], kind: str = STRING,
+def write_mcap(path: Path, rows: list[tuple[str, int, bytes]],
                **options: object) -> None:
     mcap = pytest.importorskip('mcap.writer', reason='the package mcap is not installed')
     with path.open('wb') as file:
         writer = mcap.Writer(file, chunk_size=400, **options)
         writer.start(profile='ros2')
-        schema = writer.register_schema(kind, 'ros2msg', b'string data')
+        schema = writer.register_schema(STRING, 'ros2msg', b'string data')
         channels = {name: writer.register_channel(name, 'cdr', schema)
                     for name in dict.fromkeys(row[0] for row in rows)}
         for name, time_ns, data in rows:

@@ -1,0 +1,278 @@
+"""The camera source as its users run it: a process of its own, over real DDS."""
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from bag_writing import write_metadata, write_sqlite3
+import cv2
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='rclpy is not installed')
+
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from demt_perception.ros.transport import transport_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+BAGS = ROOT.parent / 'shared' / 'data' / 'bags'
+CALIBRATION = ROOT / 'config' / 'udacity_camera.yaml'
+
+
+class Camera:
+    """A running camera source, and everything that it has published."""
+
+    def __init__(self, context: Context, domain: int, **parameters: object) -> None:
+        self.received: dict[str, list[Any]] = {'image': [], 'compressed': [], 'info': []}
+        self.arrivals: list[int] = []
+        self._node = rclpy.create_node('listener', context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        for kind, topic, name in ((Image, 'image', 'image'), (CameraInfo, 'camera_info', 'info'),
+                                  (CompressedImage, 'image/compressed', 'compressed')):
+            self._node.create_subscription(
+                kind, topic, lambda message, name=name: self._take(name, message),
+                qos_profile_sensor_data)
+        environ = os.environ | {'ROS_DOMAIN_ID': str(domain)}
+        environ |= transport_environment(ROOT / 'config' / 'fastdds.xml', environ)
+        arguments = [part for name, value in parameters.items()
+                     for part in ('-p', f'{name}:={value}')]
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'demt_perception.ros.camera_source', '--ros-args', *arguments],
+            env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def _take(self, name: str, message: Any) -> None:
+        self.received[name].append(message)
+        if name != 'info':
+            self.arrivals.append(self._node.get_clock().now().nanoseconds)
+
+    def collect(self, name: str, count: int, seconds: float = 15.0) -> list[Any]:
+        """Return what came on a topic once there are so many messages."""
+        limit = time.monotonic() + seconds
+        while len(self.received[name]) < count:
+            self._executor.spin_once(0.1)
+            assert time.monotonic() < limit, (
+                f'{len(self.received[name])} of {count} messages on {name} in {seconds} s')
+        return self.received[name]
+
+    def wait(self) -> tuple[int, str]:
+        """Return exit code and output of a source that ends by itself."""
+        output, _ = self.process.communicate(timeout=15)
+        return self.process.returncode, output
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.communicate(timeout=15)
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+
+@pytest.fixture
+def camera() -> Iterator[Any]:
+    """A function that starts a camera source with parameters."""
+    domain = random.randint(1, 100)
+    context = Context()
+    context.init(domain_id=domain)
+    started = []
+
+    def start(**parameters: object) -> Camera:
+        started.append(Camera(context, domain, **parameters))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+    context.try_shutdown()
+
+
+@pytest.fixture
+def images(tmp_path) -> tuple[Path, list[np.ndarray]]:
+    """A folder of images whose order by number is not the one by letter."""
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (36, 64, 3), np.uint8) for _ in range(11)]
+    for index, picture in enumerate(pictures):
+        cv2.imwrite(str(tmp_path / f'frame_{index}.png'), picture)
+    (tmp_path / 'notes.txt').write_text('not an image')
+    return tmp_path, pictures
+
+
+def pixels(message: Image) -> np.ndarray:
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+
+
+def stamp(message: Any) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def test_images_come_exactly_in_order_and_again(camera, images):
+    folder, pictures = images
+    messages = camera(source=folder, rate=50.0, frame_id='front').collect('image', 30)
+    first = next(i for i, p in enumerate(pictures)
+                 if np.array_equal(p.reshape(36, 192), pixels(messages[0])))
+    for index, message in enumerate(messages):
+        assert (message.height, message.width, message.step, message.encoding) == (
+            36, 64, 192, 'bgr8')
+        assert message.header.frame_id == 'front'
+        assert np.array_equal(pixels(message), pictures[(first + index) % 11].reshape(36, 192))
+
+
+def test_stamps_are_of_now_and_the_rate_is_kept(camera, images):
+    source = camera(source=images[0], rate=40.0)
+    messages = source.collect('image', 60)
+    stamps = [stamp(message) for message in messages]
+    ages = np.subtract(source.arrivals, stamps) / 1e6
+    assert ages.min() >= 0
+    assert np.median(ages) < 100  # milliseconds
+    steps = np.diff(stamps) / 1e6
+    assert steps.min() > 0
+    assert np.median(steps) == pytest.approx(25, abs=2)
+
+
+def test_a_video_plays_at_its_own_rate(camera, tmp_path):
+    path = tmp_path / 'clip.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 20, (64, 48))
+    for level in range(0, 200, 10):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    messages = camera(source=path).collect('image', 30)
+    steps = np.diff([stamp(message) for message in messages]) / 1e6
+    assert np.median(steps) == pytest.approx(50, abs=5)
+    levels = [pixels(message).mean() for message in messages]
+    assert np.median(np.diff(levels)) == pytest.approx(10, abs=3)
+
+
+def test_a_compressed_camera(camera, images):
+    folder, _ = images
+    for path in folder.glob('*.png'):
+        cv2.imwrite(str(path), np.full((36, 64, 3), (10, 120, 200), np.uint8))
+    source = camera(source=folder, rate=30.0, image_transport='compressed')
+    message = source.collect('compressed', 3)[-1]
+    picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (36, 64, 3)
+    assert np.abs(picture.astype(int) - (10, 120, 200)).max() < 5
+    assert not source.received['image']
+
+
+def test_the_calibration_is_scaled_to_the_images(camera, images):
+    source = camera(source=images[0], rate=30.0, camera_info_file=CALIBRATION)
+    image = source.collect('image', 10)[-1]
+    info = source.collect('info', 10)[-1]
+    assert (info.width, info.height) == (64, 36)
+    assert info.k[0] == pytest.approx(1155.948 / 20)
+    assert info.k[5] == pytest.approx(388.554 / 20)
+    assert info.p[5] == pytest.approx(1150.578 / 20)
+    assert list(info.d) == [-0.2485, -0.0195, -0.0006, 0.0002, 0.0086]
+    assert stamp(info) in [stamp(message) for message in source.received['image']]
+    assert info.header.frame_id == image.header.frame_id == 'camera_optical_frame'
+
+
+def test_a_calibration_of_another_shape_ends_the_source(camera, tmp_path):
+    cv2.imwrite(str(tmp_path / 'square.png'), np.zeros((50, 50, 3), np.uint8))
+    code, output = camera(source=tmp_path, camera_info_file=CALIBRATION).wait()
+    assert code == 1
+    assert 'the images are 50x50, camera_info_file is for 1280x720' in output
+
+
+@pytest.fixture
+def bag(tmp_path) -> tuple[Path, np.ndarray]:
+    """A bag with padded rgb8 images of 1970, and their camera_info."""
+    data = np.random.default_rng(2).integers(0, 256, (8, 20), np.uint8)
+    rows = []
+    image_rows = []
+    for index in range(6):
+        image = Image(height=8, width=6, step=20, encoding='rgb8', data=data.tobytes())
+        info = CameraInfo(height=8, width=6, k=[5.0, 0, 3, 0, 6, 4, 0, 0, 1])
+        for message in (image, info):
+            message.header.stamp.sec = index
+            message.header.frame_id = 'old_camera'
+        image_rows.append(('/cam/image_raw', index * 50_000_000, serialize_message(image)))
+        rows.append(('/cam/camera_info', index * 50_000_000, serialize_message(info)))
+    database = tmp_path / 'bag.db3'
+    write_sqlite3(database, image_rows + rows, {
+        '/cam/image_raw': 'sensor_msgs/msg/Image',
+        '/cam/camera_info': 'sensor_msgs/msg/CameraInfo'})
+    write_metadata(tmp_path, ['bag.db3'], {'/cam/image_raw': 6, '/cam/camera_info': 6})
+    return tmp_path, data
+
+
+def test_a_bag_is_published_as_recorded_but_stamped_now(camera, bag):
+    folder, data = bag
+    source = camera(source=folder)
+    messages = source.collect('image', 12)
+    info = source.collect('info', 10)[-1]
+    for message in messages:
+        assert (message.encoding, message.step) == ('rgb8', 20)
+        assert message.header.frame_id == 'old_camera'
+        assert np.array_equal(pixels(message), data)
+        assert abs(stamp(message) / 1e9 - time.time()) < 30
+    assert info.k[4] == 6.0
+    assert info.header.frame_id == 'old_camera'
+    steps = np.diff([stamp(message) for message in messages]) / 1e6
+    assert np.median(steps) == pytest.approx(50, abs=5)
+
+
+def test_a_bag_can_be_sent_compressed(camera, bag):
+    message = camera(source=bag[0], image_transport='compressed').collect('compressed', 2)[-1]
+    assert cv2.imdecode(np.frombuffer(message.data, np.uint8), 1).shape == (8, 6, 3)
+
+
+def test_a_cut_off_bag_plays_what_there_is_and_says_so(camera, bag):
+    folder, _ = bag
+    write_metadata(folder, ['bag.db3'], {'/cam/image_raw': 9, '/cam/camera_info': 6})
+    source = camera(source=folder, loop=False)
+    source.collect('image', 1)
+    code, output = source.wait()
+    assert code == 0
+    assert '6 messages of /cam/image_raw could be read, metadata.yaml counts 9' in output
+
+
+@pytest.mark.skipif(not BAGS.is_dir(), reason=f'{BAGS} is not there')
+def test_a_compressed_bag_becomes_a_raw_camera(camera):
+    source = camera(source=BAGS / 'udacity_highway_mcap')
+    message = source.collect('image', 3)[-1]
+    assert (message.height, message.width, message.encoding) == (720, 1280, 'bgr8')
+    info = source.collect('info', 3)[-1]
+    assert info.k[0] == pytest.approx(1155.9, abs=0.1)
+    assert info.header.frame_id == message.header.frame_id
+
+
+def test_without_loop_the_source_ends(camera, images):
+    source = camera(source=images[0], rate=100.0, loop=False)
+    code, output = source.wait()
+    assert code == 0
+    assert 'the source has ended' in output
+
+
+@pytest.mark.parametrize(('source', 'text'), [
+    ('/nowhere/clip.mp4', 'does not exist, want a video file'),
+    ('{folder}', 'holds neither images'),
+    ('{folder}/text.mp4', 'cannot be opened as a video'),
+    ('99', 'camera 99 cannot be opened'),
+])
+def test_a_bad_source_ends_with_the_reason(camera, tmp_path, source, text):
+    (tmp_path / 'text.mp4').write_text('not a video')
+    code, output = camera(source=source.format(folder=tmp_path)).wait()
+    assert code == 1
+    assert text in output
+    assert 'Traceback' not in output
+
+
+def test_an_interrupt_ends_it_quietly(camera, images):
+    source = camera(source=images[0])
+    source.collect('image', 1)
+    source.process.send_signal(signal.SIGINT)
+    code, output = source.wait()
+    assert code == 0
+    assert 'Traceback' not in output
