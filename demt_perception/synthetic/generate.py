@@ -12,6 +12,7 @@ from demt_perception.synthetic import camera as cameras
 from demt_perception.synthetic import labels, layout, post
 from demt_perception.synthetic.stage import check_blender, Stage
 from demt_perception.synthetic.street import Street
+from demt_perception.synthetic.traffic import Traffic
 
 
 def view_name(seed: int, view: int) -> str:
@@ -72,10 +73,11 @@ def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], s
     stage = Stage(rng, size, samples, threads, wet)
     light = stage.sky(np.random.default_rng([seed, 12345]))
     street = Street(stage, rng)
+    traffic = Traffic(street)
     for view in views:
         draw = np.random.default_rng([seed, view])
         shot = cameras.draw(draw, street, size[0])
-        street.traffic(draw, shot['s'], shot['direction'], shot['t'])
+        traffic.distribute(draw, shot['s'], shot['direction'], shot['t'])
         stage.aim(cameras.matrix(street.road, shot), shot['focal'])
         linear, exact = stage.view()
         picture, faults = post.develop(linear, exact['depth'], exact['rays'], draw)

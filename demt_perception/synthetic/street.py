@@ -1,13 +1,12 @@
-"""One street: everything that stands still, and the traffic placed anew for each view."""
+"""One street: everything that stands still."""
 
 import numpy as np
 
-from demt_perception.synthetic import buildings, furniture, people, plants, vehicles
-from demt_perception.synthetic.labels import IGNORE
+from demt_perception.synthetic import buildings, furniture, plants, vehicles
 from demt_perception.synthetic.materials import PAINTS
 from demt_perception.synthetic.meshes import Mesh, pose
 from demt_perception.synthetic.road import END, FAR, pavements, Road, road_surface, START, strip
-from demt_perception.synthetic.stage import Stage, UNUSED
+from demt_perception.synthetic.stage import Stage
 
 BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PERSON, CYCLIST = range(1, 11)
 
@@ -40,7 +39,6 @@ class Street:
                 self._parked(sign)
         if self.road.barrier:
             self._barrier()
-        self._movers()
 
     def _surroundings(self) -> None:
         """Ground to the horizon, distant woods and houses around, to close the view."""
@@ -205,7 +203,8 @@ class Street:
         strip(self.road, mesh, START, END, .09, -.09, 'kerb', high)
         self.stage.put(mesh, FENCE)
 
-    def _paint(self) -> tuple:
+    def paint(self) -> tuple[float, float, float]:
+        """Draw a car's colour, linear RGB."""
         return PAINTS[self.rng.integers(len(PAINTS))]
 
     def _parked(self, sign: int) -> None:
@@ -222,95 +221,11 @@ class Street:
             if rng.random() < fill and not side.inside(s, 6):
                 ahead = 0. if rng.random() < .9 and sign == road.drive else np.pi
                 self.stage.put(self.cars[rng.integers(len(self.cars))], CAR, road.frame(
-                    s, t + rng.normal(0, .07), up, ahead + rng.normal(0, .025)), self._paint())
+                    s, t + rng.normal(0, .07), up, ahead + rng.normal(0, .025)), self.paint())
             s += step
-
-    def _movers(self) -> None:
-        """The pool of vehicles and people that `traffic` distributes."""
-        rng, put = self.rng, self.stage.put
-        self.vehicles = [(put(mesh, CAR, UNUSED, self._paint()), mesh)
-                         for mesh in [*self.cars, *self.cars[:3], vehicles.truck(rng),
-                                      vehicles.truck(rng), vehicles.bus(rng)]]
-        self.people = [put(people.pedestrian(rng), PERSON, UNUSED) for _ in range(18)]
-        self.riders = [put(people.cyclist(rng), CYCLIST, UNUSED) for _ in range(5)]
-        for _ in range(3):
-            sign = int(rng.choice([1, -1]))
-            if road_has_walk(self.road, sign):
-                put(people.cyclist(rng, rider=False), IGNORE, self.road.frame(
-                    rng.uniform(START, END), sign * (self.road.front(sign) - .4),
-                    self.road.sides[sign].kerb, rng.normal(0, .2)))
 
     def lane(self, sign: int, number: int) -> float:
         """Return t of the middle of a lane, away from cars that park in it."""
         outer = number == self.road.sides[sign].lanes - 1
         shift = 0.6 if outer and sign in self.pinched and not self.road.sides[sign].parking else 0.
         return self.road.lane_centre(sign, number) - sign * shift
-
-    def traffic(self, rng: np.random.Generator, s0: float, direction: int, lane_t: float) -> None:
-        """Distribute the movers about a camera at (s0, lane_t) that looks along `direction`.
-
-        `direction` is +1 towards growing s. Nothing is put on the camera.
-        """
-        road, move = self.road, self.stage.move
-        order = rng.permutation(len(self.vehicles))
-        crowd = rng.choice([.15, .45, .8])
-        taken = [(0., lane_t, 7.)]
-        for number, k in enumerate(order):
-            thing, mesh = self.vehicles[k]
-            length = float(np.ptp(mesh.points[:, 0]))
-            move(thing, UNUSED)
-            if rng.random() > crowd and not (number == 0 and rng.random() < .45):
-                continue
-            sign = int(rng.choice([1, -1]))
-            lane = self.lane(sign, int(rng.integers(road.sides[sign].lanes)))
-            ahead = rng.uniform(5 + length / 2, 40) if rng.random() < .6 else rng.uniform(20, 130)
-            if number == 0 and rng.random() < .6:
-                lane, ahead = lane_t, rng.uniform(5.5 + length / 2, 30)
-                sign = 1 if lane > 0 else -1
-            if any(abs(lane - t) < 1.7 and abs(ahead - a) < (length + size) / 2 + 2
-                   for a, t, size in taken):
-                continue
-            taken.append((ahead, lane, length))
-            heading = 0. if sign == road.drive else np.pi
-            s = np.clip(s0 + direction * ahead, START + 8, END - 8)
-            move(thing, road.frame(s, lane + rng.normal(0, .2), 0., heading + rng.normal(0, .03)))
-        for thing in self.people:
-            move(thing, UNUSED)
-            if rng.random() > .75 or self.kind == 'highway':
-                continue
-            sign = int(rng.choice([1, -1]))
-            s = s0 + direction * rng.uniform(4, 60)
-            side, yaw = road.sides[sign], rng.choice([0, np.pi]) + rng.normal(0, .25)
-            inner, outer = road.edge(sign) + .5, road.front(sign) - .3
-            t, up = sign * rng.uniform(inner, max(outer, inner + .1)), side.kerb
-            if side.walk == 'grass':
-                up = 0.03
-            if side.inside(s):
-                up = 0.
-            if rng.random() < .13:  # crossing the road
-                t, up, yaw = rng.uniform(-road.edge(-1), road.edge(1)), 0., rng.choice(
-                    [-1, 1]) * np.pi / 2 + rng.normal(0, .2)
-                if (abs(t - lane_t) < 1.3 and abs(s - s0) < 8) or any(
-                        abs(t - b) < 1.6 and abs(abs(s - s0) - a) < size / 2 + 1
-                        for a, b, size in taken):
-                    continue
-            move(thing, road.frame(s, t, up, yaw, level=True))
-        for thing in self.riders:
-            move(thing, UNUSED)
-            if rng.random() > .5 or self.kind == 'highway':
-                continue
-            sign = int(rng.choice([1, -1]))
-            side = road.sides[sign]
-            ahead = rng.uniform(5, 45)
-            t = self.lane(sign, side.lanes - 1) + sign * (
-                0. if sign in self.pinched else road.lane / 2 - rng.uniform(.3, .8))
-            if any(abs(t - b) < 1.5 and abs(ahead - a) < size / 2 + 1.5 for a, b, size in taken):
-                continue
-            heading = 0. if sign == road.drive else np.pi
-            move(thing, road.frame(s0 + direction * ahead, t, 0., heading + rng.normal(0, .06),
-                                   level=True))
-
-
-def road_has_walk(road: Road, sign: int) -> bool:
-    """Return whether a side has a pavement."""
-    return road.sides[sign].walk != 'grass'
