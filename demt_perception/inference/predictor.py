@@ -84,7 +84,7 @@ class Predictor:
         height, width = bgr.shape[:2]
         if not (math.isfinite(output_scale) and output_scale > 0):
             raise ValueError(f'output_scale is {output_scale}, want a positive number')
-        size = (max(1, round(height * output_scale)), max(1, round(width * output_scale)))
+        size = (round(height * output_scale), round(width * output_scale))
         check_size(*size, f'output at scale {output_scale}')
         focal_input = focal_at_input(
             focal, (height, width), self.input_size, self.card.assumed_hfov)

@@ -11,6 +11,7 @@ from demt_perception.model_card import ModelCard
 
 MOST_PIXELS = 8192 * 8192
 LONGEST_SIDE = 16384
+SHORTEST_SIDE = 2  # OpenCV 4.5, that of ROS 2 Humble, fails on 1x1
 
 
 def check_image(bgr: np.ndarray) -> None:
@@ -36,11 +37,11 @@ def check_size(height: int, width: int, what: str) -> None:
     Raises:
         ValueError: with the value seen, the value wanted and the remedy.
     """
-    if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE
+    if not (SHORTEST_SIDE <= height <= LONGEST_SIDE and SHORTEST_SIDE <= width <= LONGEST_SIDE
             and height * width <= MOST_PIXELS):
         raise ValueError(
-            f'{what} is {height}x{width}, want at least 1x1, sides up to {LONGEST_SIDE} and '
-            f'{MOST_PIXELS} pixels in all: check the source, or scale it down')
+            f'{what} is {height}x{width}, want sides of {SHORTEST_SIDE} to {LONGEST_SIDE} and '
+            f'up to {MOST_PIXELS} pixels in all: check the source and the scale')
 
 
 def focal_at_input(

@@ -69,11 +69,14 @@ def send(topic: str) -> int:
 
 def main() -> int:
     """Be the sender where a topic is given, else the receiver."""
-    with rclpy.init():
+    rclpy.init()
+    try:
         if len(sys.argv) > 1:
             return send(sys.argv[1])
         print(f'{receive()}/{IMAGES}')
         return 0
+    finally:
+        rclpy.shutdown()
 
 
 if __name__ == '__main__':

@@ -90,18 +90,23 @@ def test_normals_and_boundaries(predictor, quarters):
     assert predictions.boundary[144, 160] > 40  # from blue to white
 
 
-@pytest.mark.parametrize('shape', [(1, 1), (1, 700), (37, 53), (96, 160), (1080, 1920)])
-@pytest.mark.parametrize('scale', [1.0, 0.5, 0.013, 1.7])
+@pytest.mark.parametrize('shape', [(2, 2), (2, 700), (37, 53), (96, 160), (1080, 1920)])
+@pytest.mark.parametrize('scale', [1.0, 0.51, 1.7])
 def test_any_size_and_scale(predictor, shape, scale):
-    predictions = predictor.predict(np.full((*shape, 3), 90, np.uint8), (80, 90), scale)
-    size = tuple(max(1, round(side * scale)) for side in shape)
+    size = tuple(round(side * scale) for side in shape)
+    image = np.full((*shape, 3), 90, np.uint8)
+    if min(size) < 2:
+        with pytest.raises(ValueError, match='output at scale'):
+            predictor.predict(image, (80, 90), scale)
+        return
+    predictions = predictor.predict(image, (80, 90), scale)
     assert predictions.size == size
     for name in ('semantic', 'confidence', 'semantic_color', 'overlay', 'depth', 'depth_color',
                  'normals', 'normals_color', 'boundary'):
         assert getattr(predictions, name).shape[:2] == size, name
 
 
-@pytest.mark.parametrize('scale', [0, -1, math.nan, math.inf, 1e6])
+@pytest.mark.parametrize('scale', [0, -1, math.nan, math.inf, 1e6, 0.003])
 def test_wrong_scale_is_refused(predictor, quarters, scale):
     with pytest.raises(ValueError, match='scale'):
         predictor.predict(quarters, output_scale=scale)
