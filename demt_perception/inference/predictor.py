@@ -56,7 +56,7 @@ class Predictor:
         self._preprocess = Preprocessor(self.card, self.input_size)
         self._lock = threading.Lock()
         self.engine: Engine = create_engine(engine, graph, (1, 3, *self.input_size), threads)
-        self._ranks = _output_ranks(self.card)
+        self._wanted = _wanted_outputs(self.card)
         self._run(np.zeros((1, 3, *self.input_size), np.float32))
 
     def warm_up(self) -> None:
@@ -104,22 +104,25 @@ class Predictor:
             self.engine.close()
 
     def _run(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the checked outputs without their batch axis."""
+        """Return the outputs without their batch axis, each checked."""
         outputs = self.engine.run(image)
-        checked = {}
-        for name, rank in self._ranks.items():
+        for name, (shape, dtype) in self._wanted.items():
             value = outputs.get(name)
-            if value is None or value.ndim != rank or value.shape[0] != 1 or 0 in value.shape:
-                seen = 'missing' if value is None else f'of shape {value.shape}'
+            if value is None or value.dtype != dtype or 0 in value.shape or not (
+                    value.ndim == len(shape) + 2 and value.shape[:len(shape)] == shape):
+                seen = 'missing' if value is None else f'{value.dtype} of shape {value.shape}'
                 raise EngineError(
-                    f'output {name!r} of model {self.card.name} is {seen}, want {rank} axes, the '
-                    'first of length 1: export the model again')
-            if value.dtype.kind == 'f' and not np.isfinite(value).all():
+                    f'output {name!r} of model {self.card.name} is {seen}, want {dtype} of shape '
+                    f'({", ".join(map(str, shape))}, h, w): export the model again')
+            if value.dtype == np.float32 and not np.isfinite(value).all():
                 raise EngineError(
                     f'engine {self.engine.name} returned NaN or infinity in output {name!r} '
                     f'({self.engine.precision}): try another engine, or report the image')
-            checked[name] = value[0]
-        return checked
+        if 'semantic' in self._wanted and outputs['semantic'].max() >= len(self.card.classes):
+            raise EngineError(
+                f'model {self.card.name} returned class {outputs["semantic"].max()}, its card has '
+                f'{len(self.card.classes)} classes: export the model again')
+        return {name: outputs[name][0] for name in self._wanted}
 
 
 def _read_graph(card: ModelCard, folder: Path) -> bytes:
@@ -135,13 +138,17 @@ def _read_graph(card: ModelCard, folder: Path) -> bytes:
     return graph
 
 
-def _output_ranks(card: ModelCard) -> dict[str, int]:
-    """Return the axes of each output of the graph, the batch axis counted."""
-    ranks = {task.topic: 4 if task.channels and task.channels > 1 else 3
-             for task in get_tasks(card.tasks)}
-    if 'semantic' in ranks:
-        ranks['confidence'] = 3
-    return ranks
+def _wanted_outputs(card: ModelCard) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the leading axes (batch, and channels where several) and type of each output."""
+    wanted: dict[str, tuple[tuple[int, ...], str]] = {}
+    for task in get_tasks(card.tasks):
+        if task.channels is None:
+            wanted[task.topic] = ((1,), 'uint8')
+            wanted['confidence'] = ((1,), 'float32')
+        else:
+            axes = (1,) if task.channels == 1 else (1, task.channels)
+            wanted[task.topic] = (axes, 'float32')
+    return wanted
 
 
 def _input_size(card: ModelCard, wanted: tuple[int, int] | None) -> tuple[int, int]:

@@ -240,6 +240,21 @@ def keep_channel_axis_of_depth(graph):
     dims[1].dim_value = 1
 
 
+def make_ids_wide(graph):
+    cast = node(graph, 'semantic')
+    cast.attribute[0].i = 7  # int64
+    graph.graph.output[0].type.tensor_type.elem_type = 7
+
+
+def make_two_normals(graph):
+    import onnx
+    for constant in graph.graph.initializer:
+        if constant.name in ('lean', 'towards'):
+            value = onnx.numpy_helper.to_array(constant)[:2]
+            constant.CopyFrom(onnx.numpy_helper.from_array(value, constant.name))
+    graph.graph.output[3].type.tensor_type.shape.dim[1].dim_value = 2
+
+
 def divide_by_brightness(graph):
     distance = node(graph, 'distance')
     distance.op_type = 'Div'
@@ -249,7 +264,8 @@ def divide_by_brightness(graph):
 @pytest.mark.parametrize('engine', ENGINES)
 @pytest.mark.parametrize(('edit', 'said'), [
     (drop_depth, "'depth'.*missing"), (rename_input, 'image'),
-    (keep_channel_axis_of_depth, "'depth'.*shape")])
+    (keep_channel_axis_of_depth, "'depth'.*shape"), (make_ids_wide, "'semantic'.*int64.*uint8"),
+    (make_two_normals, "'normals'.*2.*3, h, w")])
 def test_wrong_graph_is_refused_at_load(tiny_model, tmp_path, engine, edit, said):
     pytest.importorskip(engine)
     folder = with_graph(tiny_model, tmp_path / 'm', change(tiny_model, edit))
@@ -267,6 +283,22 @@ def test_nan_from_the_network_is_an_error_never_data(tiny_model, tmp_path, engin
     with pytest.raises(EngineError, match="NaN or infinity in output 'depth'"):
         predictor.predict(np.zeros((96, 160, 3), np.uint8))
     assert predictor.predict(np.full((96, 160, 3), 128, np.uint8)).depth.shape == (96, 160)
+
+
+def test_class_beyond_the_card_is_an_error(tiny_model, tmp_path, quarters):
+    folder = shutil.copytree(tiny_model, tmp_path / 'model')
+    card = load_card(folder)
+    save_card(replace(card, classes=card.classes[:2], palette=card.palette[:2]), folder)
+    with pytest.raises(EngineError, match='class 2, its card has 2'):
+        Predictor(folder).predict(quarters)
+
+
+def test_image_may_be_read_only(predictor, quarters):
+    quarters.flags.writeable = False
+    for scale in (1.0, 0.5):
+        predictions = predictor.predict(quarters, output_scale=scale)
+        assert predictions.overlay.flags.writeable
+        assert predictions.sheet().size
 
 
 def test_weights_in_another_file_are_refused(tiny_model, tmp_path):

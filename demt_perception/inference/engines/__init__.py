@@ -82,7 +82,7 @@ def _load(
 ) -> Engine:
     try:
         module = importlib.import_module(f'{__name__}.{name}')
-    except ImportError as error:
+    except Exception as error:  # a damaged or very old one raises whatever it likes
         raise EngineError(f'{name} cannot be imported ({error}): {INSTALL[name]}') from error
     engine: Engine = module.load(graph, shape, threads, why)
     return engine

@@ -44,8 +44,8 @@ class OpenVinoEngine:
 
 def load(graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str) -> OpenVinoEngine:
     """Load a graph; see ``create_engine``."""
-    core = openvino.Core()
     try:
+        core = openvino.Core()
         device = str(core.get_property('CPU', 'FULL_DEVICE_NAME')).strip()
         model = core.read_model(graph, b'')
         model.reshape({'image': openvino.PartialShape(list(shape))})
