@@ -1,0 +1,88 @@
+"""What the node needs of a sensor_msgs/CameraInfo: focal lengths, and a copy that fits. No rclpy.
+
+The 3x4 matrix P belongs to the rectified image, the 3x3 matrix K to the raw one; where there is
+no P, K stands in. Region of interest and binning: the comments of ``sensor_msgs/CameraInfo``.
+"""
+
+import copy
+import math
+from typing import Any
+
+
+class BadCameraInfoError(ValueError):
+    """A camera_info cannot be used with the images beside it; the text says why."""
+
+
+def check_camera_info(info: Any, width: int, height: int) -> None:
+    """Check that a camera_info belongs to images of this size and holds a calibration.
+
+    Raises:
+        BadCameraInfoError: with the value seen, the value wanted and the remedy.
+    """
+    left, top, right, bottom = _region(info)
+    binning = max(info.binning_x, 1), max(info.binning_y, 1)
+    size = (right - left) // binning[0], (bottom - top) // binning[1]
+    if size != (width, height):
+        raise BadCameraInfoError(
+            f'camera_info is for {size[0]}x{size[1]}, the images are {width}x{height}: publish '
+            'the camera_info of this image topic')
+    if not all(map(math.isfinite, (*info.k, *info.p))):
+        raise BadCameraInfoError(
+            f'camera_info holds NaN or infinity (K = {_text(info.k)}, P = {_text(info.p)}): '
+            'calibrate the camera again')
+    fx, fy = _focal(info)
+    if not (fx > 0 and fy > 0):
+        raise BadCameraInfoError(
+            f'camera_info has focal lengths {fx:g} and {fy:g}, want positive pixels: the camera '
+            'is not calibrated, run camera_calibration')
+
+
+def focal_lengths(info: Any) -> tuple[float, float]:
+    """Return (fx, fy) in pixels of the image that a checked camera_info belongs to."""
+    fx, fy = _focal(info)
+    return fx / max(info.binning_x, 1), fy / max(info.binning_y, 1)
+
+
+def scaled_camera_info(info: Any, width: int, height: int) -> Any:
+    """Return a copy of a checked camera_info for the same view at another size.
+
+    Region of interest and binning are worked into K and P. The copy is shallow: replace its
+    header, do not write into it.
+    """
+    new = copy.copy(info)
+    left, top, right, bottom = _region(info)
+    if (left, top, right, bottom) == (0, 0, width, height):
+        return new
+    x, y = width / (right - left), height / (bottom - top)
+    new.width, new.height = width, height
+    new.binning_x = new.binning_y = 0
+    new.roi = type(info.roi)()
+    k, p = info.k, info.p
+    new.k = [k[0] * x, k[1] * x, (k[2] - left * k[8]) * x,
+             k[3] * y, k[4] * y, (k[5] - top * k[8]) * y, *k[6:]]
+    new.p = [p[0] * x, p[1] * x, (p[2] - left * p[10]) * x, p[3] * x,
+             p[4] * y, p[5] * y, (p[6] - top * p[10]) * y, p[7] * y, *p[8:]]
+    return new
+
+
+def is_distorted(info: Any) -> bool:
+    """Tell whether the camera's raw image is distorted, so that P does not describe it."""
+    return any(value != 0 for value in info.d)
+
+
+def _focal(info: Any) -> tuple[float, float]:
+    if info.p[0] or info.p[5]:
+        return info.p[0], info.p[5]
+    return info.k[0], info.k[4]
+
+
+def _region(info: Any) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom in pixels of the full resolution."""
+    roi = info.roi
+    if roi.width and roi.height:
+        return roi.x_offset, roi.y_offset, roi.x_offset + roi.width, roi.y_offset + roi.height
+    return 0, 0, info.width, info.height
+
+
+def _text(matrix: Any) -> str:
+    return '[' + ' '.join(f'{value:g}' for value in matrix) + ']'

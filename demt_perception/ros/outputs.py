@@ -1,0 +1,42 @@
+"""What the node publishes of a frame: topics, encodings, and where they come from. No rclpy."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from demt_perception.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Output:
+    """One image topic.
+
+    Attributes:
+        topic: below the node's name, ``~/<topic>``.
+        attribute: of ``inference.Predictions``.
+        encoding: of sensor_msgs/Image.
+        task: name of the task that it belongs to.
+        in_dense: field of demt_msgs/DensePrediction that holds it, or ''.
+    """
+
+    topic: str
+    attribute: str
+    encoding: str
+    task: str
+    in_dense: str = ''
+
+
+# In the order of publication: what machines use first, what eyes look at last.
+OUTPUTS = (
+    *(Output(f'{task.topic}/image', task.topic, task.encoding, task.name, task.topic)
+      for task in TASKS.values()),
+    Output('semantic/confidence', 'confidence', 'mono8', 'semseg', 'confidence'),
+    Output('semantic/color', 'semantic_color', 'rgb8', 'semseg'),
+    Output('semantic/overlay', 'overlay', 'rgb8', 'semseg'),
+    Output('depth/color', 'depth_color', 'rgb8', 'depth'),
+    Output('normals/color', 'normals_color', 'rgb8', 'normals'),
+)
+
+
+def outputs_of(tasks: Collection[str]) -> tuple[Output, ...]:
+    """Return the outputs that belong to any of the tasks."""
+    return tuple(output for output in OUTPUTS if output.task in tasks)

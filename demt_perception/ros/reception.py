@@ -1,0 +1,147 @@
+"""The subscriptions: images into the pipeline, camera_info beside them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_info, is_distorted
+from demt_perception.ros.conversions import check_image
+from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
+from demt_perception.ros.silence import COMPRESSED, IMAGE
+from demt_perception.ros.stamps import Order, StampOrder
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+# Longer than a camera_info needs to be discovered: before, its absence says nothing.
+_FRAMES_WITHOUT_INFO = 60
+
+
+class Reception:
+    """Listens to one camera.
+
+    Attributes:
+        watch: judges what comes, and why nothing comes.
+        newest: stamp of the newest frame in nanoseconds; None before the first.
+    """
+
+    def __init__(self, node: LifecycleNode, compressed: bool, statistics: Statistics,
+                 submit: Callable[[Any, int], None],
+                 report_drop: Callable[[str, str], None]) -> None:
+        """Subscribe to ``image`` (or its ``/compressed``) and the camera_info beside it.
+
+        Args:
+            node: subscribes; its remapping holds.
+            compressed: take CompressedImage.
+            statistics: counts what comes.
+            submit: takes each good message and its stamp in nanoseconds.
+            report_drop: takes reason and text of each other.
+        """
+        self._node = node
+        self._statistics = statistics
+        self._submit = submit
+        self._report_drop = report_drop
+        self._check = (lambda message: None) if compressed else check_image
+        self._order = StampOrder()
+        self._size: tuple[int, int] | None = None
+        self._info: Any = None
+        self._without_info = 0
+        self.newest: int | None = None
+        # As image_transport has it: the names follow from where `image` is remapped to.
+        base = node.resolve_topic_name('image')
+        self._topic = f'{base}/compressed' if compressed else base
+        self._info_topic = f'{base.rpartition("/")[0]}/camera_info'
+        self._images = self._subscribe_images(CompressedImage if compressed else Image)
+        self._infos = node.create_subscription(
+            CameraInfo, self._info_topic, self._on_camera_info, _qos(),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self.watch = InputWatch(node, self._images.topic_name,
+                                COMPRESSED if compressed else IMAGE, self._images.qos_profile)
+        statistics.restart_silence()
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        self._node.destroy_subscription(self._images)
+        self._node.destroy_subscription(self._infos)
+
+    def camera_info(self, width: int, height: int) -> Any:
+        """Return the camera_info if it suits images of this size, else None: thread-safe."""
+        info = self._info
+        if info is None:
+            self._without_info += 1
+            self._statistics.note('focal_assumed')
+            if self._without_info == _FRAMES_WITHOUT_INFO:
+                self._node.get_logger().info(
+                    f'no camera_info on {self._info_topic}: depth rests on the field of view '
+                    'that the model card assumes')
+            return None
+        try:
+            check_camera_info(info, width, height)
+        except BadCameraInfoError as error:
+            if self._statistics.note('bad_camera_info', str(error)):
+                self._node.get_logger().warning(
+                    f'{error}; until then, depth rests on the field of view that the model card '
+                    'assumes')
+            return None
+        return info
+
+    def note_size(self, width: int, height: int) -> None:
+        """Take notice of the size of the images, and of its changes."""
+        if self._size not in (None, (width, height)):
+            text = f'images were {self._size[0]}x{self._size[1]}, now {width}x{height}'
+            if self._statistics.note('resolution_changed', text):
+                self._node.get_logger().info(text)
+        self._size = width, height
+
+    def _on_image(self, message: Any) -> None:
+        self._statistics.receive()
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        try:
+            self._check(message)
+        except BadImageError as error:
+            self._report_drop(error.reason, str(error))
+            return
+        order = self._order.judge(stamp)
+        if order == Order.LATE:
+            self._report_drop('stamp_backwards', 'a frame is older than the one before: out of '
+                              'order, or two publishers on one topic')
+            return
+        if order == Order.RESTART and self._statistics.note('stamp_restarts'):
+            self._node.get_logger().info('stamps jumped back: a recording that starts anew')
+        self.newest = stamp
+        self._submit(message, stamp)
+
+    def _on_camera_info(self, info: CameraInfo) -> None:
+        self._statistics.note(INFOS)
+        if self._info is None and is_distorted(info) and 'rect' not in self._topic:
+            self._node.get_logger().warning(
+                f'{self._topic} seems to be unrectified (D of camera_info is not zero): depth '
+                'and normals are off towards the edges; use image_rect of image_proc')
+        self._info = info
+
+    def _on_lost(self, event: Any) -> None:
+        self._statistics.note(LOST, times=event.total_count_change)
+
+    def _subscribe_images(self, kind: type) -> Any:
+        def subscribe(**events: Any) -> Any:
+            return self._node.create_subscription(
+                kind, self._topic, self._on_image, _qos(),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                event_callbacks=SubscriptionEventCallbacks(**events))
+        try:
+            return subscribe(message_lost=self._on_lost)
+        except UnsupportedEventTypeError:  # not every middleware tells
+            return subscribe()
+
+
+def _qos() -> QoSProfile:
+    """Sensor data (REP 2003), and only the newest; new each time, rclpy writes overrides in."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
