@@ -36,7 +36,8 @@ def looks(rng: np.random.Generator, wet: bool) -> dict[str, dict]:
     tint = np.array([1, rng.uniform(0.96, 1.0), rng.uniform(0.9, 1.03)])
     look = {
         'asphalt': {'kind': 'asphalt', 'color': grey * tint, 'rough': 0.25 if wet else
-                    rng.uniform(0.7, 0.95), 'wet': wet},
+                    rng.uniform(0.7, 0.95), 'wet': wet,
+                    'patched': rng.random() < .4, 'cracked': rng.random() < .35},
         'white': {'kind': 'worn', 'color': np.full(3, rng.uniform(.45, .8)), 'under': grey * tint,
                   'rough': 0.7, 'wear': rng.uniform(0.3, 0.5)},
         'yellow': {'kind': 'worn', 'color': (.6, .35, .03), 'under': grey * tint, 'rough': 0.7,
@@ -156,6 +157,19 @@ def _texture(tree, look, base, kind, shader):
         link(place, n.inputs['Vector'])
         return n.outputs['Fac']
 
+    def cells(scale, feature, output):
+        bend = node('ShaderNodeTexNoise', Scale=1.2, Detail=4.)
+        link(place, bend.inputs['Vector'])
+        shift = node('ShaderNodeVectorMath')
+        shift.operation = 'MULTIPLY_ADD'
+        shift.inputs[1].default_value = (1.2, 1.2, 0)
+        link(bend.outputs['Color'], shift.inputs[0])
+        link(place, shift.inputs[2])
+        n = node('ShaderNodeTexVoronoi', Scale=scale)
+        n.feature = feature
+        link(shift.outputs[0], n.inputs['Vector'])
+        return n.outputs[output]
+
     def mix(fac, a, b, low=0.35, high=0.65):
         ramp = node('ShaderNodeMapRange')
         ramp.inputs['From Min'].default_value, ramp.inputs['From Max'].default_value = low, high
@@ -198,6 +212,12 @@ def _texture(tree, look, base, kind, shader):
         value = mix(noise(60., 2.), scaled(color, .7), scaled(color, 1.35), .3, .7)
         value = mix(noise(0.25), value, scaled(color, .72), .5, .75)
         value = mix(noise(1.3, 6.), value, scaled(color, 1.3), .56, .8)
+        if look.get('patched'):
+            value = mix(cells(.13, 'F1', 'Color'), value, scaled(color, .62), .74, .76)
+            value = mix(cells(.09, 'F1', 'Color'), value, scaled(color, 1.25), .8, .82)
+        if look.get('cracked'):
+            value = mix(cells(.35, 'DISTANCE_TO_EDGE', 'Distance'), scaled(color, .4), value,
+                        .004, .012)
         if look.get('wet'):
             wet = mix(noise(0.4), (.12, .12, .12, 1), (.8, .8, .8, 1), .4, .6)
             link(wet, shader.inputs['Roughness'])

@@ -20,7 +20,8 @@ def develop(linear: np.ndarray, depth: np.ndarray, rays: np.ndarray,
     light = np.nan_to_num(np.clip(linear, 0, 200)).astype(np.float32)
     gain = 0.20 * np.exp(rng.normal(0, 0.28)) / max(float(np.exp(
         np.log(light.mean(-1) + 1e-4).mean())), 1e-4)
-    ground = light[np.isfinite(depth)].mean(-1) if np.isfinite(depth).any() else light.mean(-1)
+    below = light[np.isfinite(depth)] if np.isfinite(depth).any() else light.reshape(-1, 3)
+    ground = below.mean(-1)
     # Cameras meter for sunlit ground, too: it may be bright, not lost.
     bright = max(float(np.percentile(ground, 85)), 1e-4)
     gain = min(gain, 0.75 * np.exp(rng.normal(0, 0.25)) / bright)
@@ -35,7 +36,7 @@ def develop(linear: np.ndarray, depth: np.ndarray, rays: np.ndarray,
             0.5, float(np.median(light)) * 2)
         colour = np.clip(colour, 0.3, 1.3)
         light = light * (1 - haze[..., None]) + colour * haze[..., None]
-    grey_world = np.clip(light, 0, 1.5).mean((0, 1))  # most of what a camera corrects
+    grey_world = np.clip(below * gain, 0, 1.5).mean(0)  # most of what a camera corrects
     balance = np.exp(rng.normal(0, 0.045, 3)) * grey_world ** -rng.uniform(0.3, 1.)
     light = light * (balance / balance.mean())
     height, width = depth.shape

@@ -133,6 +133,7 @@ def road_surface(road: Road) -> Mesh:
         for a, b in side.gaps:
             strip(road, mesh, a, b, sign * road.edge(sign), sign * FAR, 'asphalt')
     _markings(road, mesh)
+    _manholes(road, mesh)
     return mesh
 
 
@@ -159,6 +160,15 @@ def _markings(road: Road, mesh: Mesh) -> None:
                 right, left = -road.edge(-1) + 0.5, road.edge(1) - 0.5
                 for t in np.arange(right, left, 1.0):
                     strip(road, mesh, a - 5, a - 2, t + 0.5, t, 'white', up)
+
+
+def _manholes(road: Road, mesh: Mesh) -> None:
+    rng = np.random.default_rng(int(abs(road.x[-1]) * 1e3))
+    angle = np.arange(14) * 2 * np.pi / 14
+    for s in np.arange(START + 5, END - 5, rng.uniform(9, 30)):
+        s, t = s + rng.uniform(0, 6), rng.uniform(-road.edge(-1) + .5, road.edge(1) - .5)
+        ring = road.at(s + .32 * np.cos(angle), t + .32 * np.sin(angle), .005)
+        mesh.add(ring, [tuple(range(14))], 'metal')
 
 
 def _dashes(road: Road, mesh: Mesh, t: float, material: str) -> None:
