@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -56,6 +57,20 @@ def test_no_engine_at_all_names_both_commands(tiny_model):
     said = without(tiny_model, 'openvino onnxruntime', 'auto')
     assert 'pip install openvino' in said
     assert 'pip install onnxruntime' in said
+
+
+def test_openvino_calls_nobody_and_leaves_the_process_alone(tiny_model, tmp_path):
+    pytest.importorskip('openvino')
+    code = ('import os, sys; os.register_at_fork(before=lambda: print("forked"))\n'
+            'from demt_perception.inference import Predictor\n'
+            'Predictor(sys.argv[1], "openvino", threads=1).warm_up()\n'
+            'print([name for name in sys.modules if "telemetry.backend" in name])')
+    environment = {**os.environ, 'HOME': str(tmp_path)}
+    environment.pop('CI', None)  # there it would hold back by itself
+    done = subprocess.run([sys.executable, '-c', code, str(tiny_model)], capture_output=True,
+                          text=True, timeout=100, check=True, env=environment)
+    assert done.stdout.strip() == '[]'
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_engine_and_threads_are_refused(graph):

@@ -1,12 +1,18 @@
 """The OpenVINO engine: the fastest measured on Intel and AMD processors."""
 
 import hashlib
+import sys
 
 import numpy as np
-import openvino
 
 from demt_perception.inference.engines import EngineError
 from demt_perception.inference.engines.precision import choose_precision
+
+# Importing OpenVINO sends an event to Google Analytics, from a fork of this process, and leaves
+# files in the user's home, unless its telemetry package is absent. A robot must do none of that.
+sys.modules.setdefault('openvino_telemetry', None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
 
 _choices: dict[tuple[object, ...], tuple[str, str]] = {}
 """(precision, why) by graph, shape and threads: measured once a process, so it stays the same."""
