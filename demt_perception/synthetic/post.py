@@ -64,7 +64,8 @@ def develop(linear: np.ndarray, depth: np.ndarray, rays: np.ndarray,
     noise = rng.normal(size=value.shape) * np.sqrt(shot ** 2 * np.clip(value, 0, 1) + read ** 2)
     if rng.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), 0.6) * 1.6
-    picture = (np.clip(value + noise, 0, 1) * 255 + 0.5).astype(np.uint8)[..., ::-1]
+    picture = (np.clip(value + noise, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture = np.ascontiguousarray(picture[..., ::-1])
     if rng.random() < 0.6:  # what an older camera has already compressed
         picture = cv2.imdecode(cv2.imencode('.jpg', picture, [
             cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 95))])[1], cv2.IMREAD_COLOR)
