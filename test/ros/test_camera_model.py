@@ -1,0 +1,88 @@
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
+from demt_perception.ros.camera_model import (
+    BadCameraInfoError,
+    check_camera_info,
+    focal_lengths,
+    is_distorted,
+    scaled_camera_info,
+)
+
+
+def camera(**changes):
+    info = messages.CameraInfo(
+        width=1280, height=720, k=[800.0, 0, 640, 0, 810, 360, 0, 0, 1],
+        p=[780.0, 0, 630, -40, 0, 790, 350, 0, 0, 0, 1, 0])
+    for name, value in changes.items():
+        setattr(info, name, value)
+    return info
+
+
+def project(info, x, y, z):
+    p = info.p
+    u, v, w = (p[i] * x + p[i + 1] * y + p[i + 2] * z + p[i + 3] for i in (0, 4, 8))
+    return u / w, v / w
+
+
+def test_focal_lengths_come_from_p_and_else_from_k():
+    assert focal_lengths(camera()) == (780, 790)
+    assert focal_lengths(camera(p=[0.0] * 12)) == (800, 810)
+
+
+@pytest.mark.parametrize(('changes', 'word'), [
+    ({'k': [math.nan] + [0.0] * 8}, 'NaN'),
+    ({'p': [780.0, math.inf] + [0.0] * 10}, 'NaN or infinity'),
+    ({'k': [0.0] * 9, 'p': [0.0] * 12}, 'focal'),
+    ({'p': [-780.0, 0, 630, 0, 0, 790, 350, 0, 0, 0, 1, 0]}, 'focal'),
+    ({'p': [780.0, 0, 630, 0, 0, 0, 350, 0, 0, 0, 1, 0]}, 'focal'),
+    ({'width': 640, 'height': 480}, '640x480'),
+    ({'width': 0, 'height': 0}, '0x0'),
+])
+def test_bad_calibrations_are_refused(changes, word):
+    with pytest.raises(BadCameraInfoError, match=word):
+        check_camera_info(camera(**changes), 1280, 720)
+
+
+def test_a_good_one_passes_and_is_copied_unscaled():
+    info = camera()
+    check_camera_info(info, 1280, 720)
+    copied = scaled_camera_info(info, 1280, 720)
+    assert copied == info
+    copied.header = messages.Image().header
+    copied.header.frame_id = 'other'
+    assert info.header.frame_id == ''
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.floats(-3, 3), st.floats(-2, 2),
+       st.floats(1, 50))
+def test_points_project_to_the_scaled_pixel(width, height, x, y, z):
+    u, v = project(camera(), x, y, z)
+    scaled = scaled_camera_info(camera(), width, height)
+    want = u * width / 1280, v * height / 720
+    assert project(scaled, x, y, z) == pytest.approx(want, rel=1e-6, abs=1e-6)
+    assert (scaled.width, scaled.height) == (width, height)
+    assert scaled.k[0] / 800 == pytest.approx(width / 1280)
+    assert scaled.k[4] / 810 == pytest.approx(height / 720)
+    assert scaled.k[8] == scaled.p[10] == 1
+
+
+def test_region_of_interest_and_binning():
+    info = camera(binning_x=2, binning_y=2)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 200, 100, 640, 480
+    check_camera_info(info, 320, 240)
+    assert focal_lengths(info) == (390, 395)
+    scaled = scaled_camera_info(info, 320, 240)
+    u, v = project(camera(), 0.1, 0.2, 2.0)
+    assert project(scaled, 0.1, 0.2, 2.0) == pytest.approx(((u - 200) / 2, (v - 100) / 2))
+    assert (scaled.roi.width, scaled.binning_x, info.roi.width) == (0, 0, 640)
+
+
+def test_distortion():
+    assert not is_distorted(camera())
+    assert not is_distorted(camera(d=[0.0] * 5))
+    assert is_distorted(camera(d=[-0.3, 0.1, 0, 0, 0]))

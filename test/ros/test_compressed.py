@@ -1,0 +1,95 @@
+import contextlib
+import struct
+
+import cv2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
+from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.compressed import decode, image_size
+
+
+def picture(height=48, width=64):
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 3, y * 4, (x + y) * 2], -1).astype(np.uint8)
+
+
+def encoded(suffix='.jpg', image=None):
+    return cv2.imencode(suffix, picture() if image is None else image)[1].tobytes()
+
+
+def message(data, text='bgr8; jpeg compressed bgr8'):
+    return messages.CompressedImage(format=text, data=data)
+
+
+def reason_of(data, text='jpeg'):
+    with pytest.raises(BadImageError) as caught:
+        decode(message(data, text))
+    return caught.value.reason
+
+
+@pytest.mark.parametrize('text', ['jpeg', 'bgr8; jpeg compressed bgr8', 'rgb8; png compressed',
+                                  '', 'JPG', 'anything'])
+def test_the_format_text_does_not_matter(text):
+    bgr = decode(message(encoded(), text))
+    np.testing.assert_allclose(bgr.astype(int), picture(), atol=12)
+    np.testing.assert_array_equal(decode(message(encoded('.png'), text)), picture())
+
+
+def test_grey_becomes_bgr():
+    assert decode(message(encoded('.png', picture()[..., 0]))).shape == (48, 64, 3)
+
+
+def test_an_orientation_tag_does_not_turn_the_picture():
+    exif = (b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0')
+    data = encoded()
+    data = data[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + data[2:]
+    assert decode(message(data)).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@given(height=st.integers(1, 80), width=st.integers(1, 80))
+@settings(max_examples=40, deadline=None)
+def test_the_size_is_read_from_the_header(suffix, height, width):
+    assert image_size(encoded(suffix, picture(height, width))) == (height, width)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_data_cut_short_are_refused_wherever_they_end(suffix):
+    data = encoded(suffix)
+    for end in range(1, len(data) - 12, 37):
+        assert reason_of(data[:end]) in ('decode_failed', 'short_data'), end
+    assert reason_of(data[:len(data) // 2 + 200]) == 'short_data'
+
+
+def test_zeros_after_the_end_are_tolerated():
+    assert decode(message(encoded() + bytes(4000))).shape == (48, 64, 3)
+
+
+def test_nothing_and_rubbish():
+    assert reason_of(b'') == 'zero_size'
+    assert reason_of(b'GIF89a' + bytes(100)) == 'decode_failed'
+    assert reason_of(bytes(1000)) == 'decode_failed'
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    """A header of 60000x60000 in a few bytes."""
+    data = bytearray(encoded('.png'))
+    data[16:24] = struct.pack('>II', 60000, 60000)
+    assert reason_of(bytes(data)) == 'bad_size'
+
+
+def test_a_damaged_header_is_refused():
+    data = bytearray(encoded('.png'))
+    data[40:60] = b'x' * 20
+    assert reason_of(bytes(data)) in ('decode_failed', 'short_data')
+
+
+@given(st.binary(max_size=300), st.sampled_from([b'', b'\xff\xd8', b'\x89PNG\r\n\x1a\n']))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_an_image_or_bad_image_error(data, start):
+    with contextlib.suppress(BadImageError):
+        assert decode(message(start + data)).ndim == 3
