@@ -1,8 +1,12 @@
 """Fixtures shared by all tests."""
 
 from pathlib import Path
+import sys
 
 import pytest
+
+# As the package itself does: importing OpenVINO must not call home, from tests neither.
+sys.modules.setdefault('openvino_telemetry', None)
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,6 @@
 """The one path from a camera image to predictions."""
 
+from collections.abc import Sequence
 import math
 from pathlib import Path
 import threading
@@ -33,7 +34,7 @@ class Predictor:
 
     def __init__(
         self, model: str | Path, engine: str = 'auto', threads: int = 0,
-        input_size: tuple[int, int] | None = None,
+        input_size: Sequence[int] | None = None,
     ) -> None:
         """Verify and load a model, and check that it gives the outputs its card promises.
 
@@ -129,7 +130,7 @@ def _read_graph(card: ModelCard, folder: Path) -> bytes:
     graph = read_onnx(card, folder)
     try:
         external = has_external_data(graph)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineError(f'{folder / card.onnx}: {error}; export the model again') from error
     if external:
         raise EngineError(
@@ -151,10 +152,10 @@ def _wanted_outputs(card: ModelCard) -> dict[str, tuple[tuple[int, ...], str]]:
     return wanted
 
 
-def _input_size(card: ModelCard, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    height, width = card.input_size if wanted is None else wanted
+def _input_size(card: ModelCard, wanted: Sequence[int] | None) -> tuple[int, int]:
+    sides = tuple(card.input_size if wanted is None else wanted)
     multiple = card.size_multiple
-    if not all(0 < side <= 8192 and side % multiple == 0 for side in (height, width)):
-        raise ValueError(f'input_size is ({height}, {width}), want two multiples of {multiple}, '
-                         f'e.g. {card.input_size}')
-    return int(height), int(width)
+    if len(sides) != 2 or not all(0 < side <= 8192 and side % multiple == 0 for side in sides):
+        raise ValueError(f'input_size is {sides}, want (height, width), two multiples of '
+                         f'{multiple}, e.g. {card.input_size}')
+    return int(sides[0]), int(sides[1])

@@ -1,7 +1,10 @@
+import contextlib
 import os
 import subprocess
 import sys
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
@@ -166,6 +169,13 @@ def test_graph_without_external_data(graph):
 def test_what_is_no_protobuf_is_an_error(wrong):
     with pytest.raises(ValueError, match='ONNX file'):
         has_external_data(wrong)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=500)
+def test_any_bytes_are_an_answer_or_a_value_error(content):
+    with contextlib.suppress(ValueError):
+        assert has_external_data(content) in (True, False)
 
 
 def make(tensor_place):

@@ -161,7 +161,7 @@ def test_input_size(tiny_model, quarters):
     predictor = Predictor(tiny_model, input_size=(64, 128))
     assert predictor.input_size == (64, 128)
     assert predictor.predict(quarters).semantic.shape == (192, 320)
-    for wrong in ((65, 128), (0, 32), (32, -32), (32, 100_000)):
+    for wrong in ((65, 128), (0, 32), (32, -32), (32, 100_000), (32,), (32, 32, 32), []):
         with pytest.raises(ValueError, match='multiples of 32'):
             Predictor(tiny_model, input_size=wrong)
 
