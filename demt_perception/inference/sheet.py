@@ -19,6 +19,7 @@ PANEL_WIDTH = 640
 COLUMNS = 3
 GAP = 6
 CAPTION = 30
+SCALE = 40
 LEGEND_LINE = 24
 LEGEND_COLUMN = 200
 BACKGROUND = (24, 24, 24)
@@ -67,21 +68,20 @@ def _captioned(panel: np.ndarray, caption: str) -> np.ndarray:
 
 
 def _with_depth_scale(panel: np.ndarray, depth_range: tuple[float, float]) -> np.ndarray:
-    """Draw the colour scale with distances over the lower edge of the depth panel."""
+    """Draw the colour scale over the upper edge of the depth panel, where mostly sky is."""
     near, far = colors.color_range(depth_range)
     left, right = 24, panel.shape[1] - 24
-    top = panel.shape[0] - 40
-    if top < 0:
+    if panel.shape[0] < SCALE:
         return panel
+    panel[:SCALE] //= 4
     ramp = np.geomspace(near, far, right - left)[None]
     bar = colors.colorize(colors.depth_index(ramp, depth_range), colors.depth_table())
-    panel[top:] = panel[top:] // 4
-    panel[top + 4:top + 16, left:right] = cv2.cvtColor(bar, cv2.COLOR_RGB2BGR)
+    panel[4:16, left:right] = cv2.cvtColor(bar, cv2.COLOR_RGB2BGR)
     for metres in (0.5, 1, 2, 5, 10, 20, 50, 100, 200):
         if near <= metres <= far:
             x = left + round(np.log(metres / near) / np.log(far / near) * (right - left - 1))
-            cv2.line(panel, (x, top + 2), (x, top + 18), TEXT, 1)
-            _text(panel, f'{metres:g} m', (max(0, x - 18), top + 34), 0.45)
+            cv2.line(panel, (x, 2), (x, 18), TEXT, 1)
+            _text(panel, f'{metres:g} m', (max(0, x - 18), 34), 0.45)
     return panel
 
 
