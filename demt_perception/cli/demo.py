@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; return the exit code."""
+    from demt_perception.inference import DEFAULT_MODEL, find_model
     from demt_perception.ros.demo.report import make_table
     from demt_perception.ros.demo.run import Options, run_demo
 
@@ -35,9 +36,10 @@ def run(args: argparse.Namespace) -> int:
         return 2
     began = time.monotonic()
     source, camera_info, playing = _choose(args.source, args.camera_info)
+    model = str(find_model(args.model or DEFAULT_MODEL))
     args.out.mkdir(parents=True, exist_ok=True)
     print(f'playing {playing}', flush=True)
-    result = run_demo(Options(source, camera_info, args.seconds, args.out, args.model,
+    result = run_demo(Options(source, camera_info, args.seconds, args.out, model,
                               args.engine))
     table = make_table(result, playing)
     (args.out / 'table.txt').write_text(table)

@@ -14,6 +14,8 @@ import time
 from typing import Any
 
 import cv2
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 import numpy as np
 import rclpy
 from rclpy.node import Node
@@ -81,12 +83,39 @@ def tell(event: str, **values: Any) -> None:
     print(json.dumps({'event': event, **values}), flush=True)
 
 
-def record(recorder: Recorder, seconds: float) -> bool:
+class StateWatch:
+    """Asks a lifecycle node for its state, to see whether it has given up."""
+
+    def __init__(self, recorder: Node, node: str) -> None:
+        """Ask the node of that full name, about once a second."""
+        self._client = recorder.create_client(GetState, f'{node}/get_state')
+        self._answer: Any = None
+        self._next = 0.0
+        self._unconfigured = 0
+
+    def has_failed(self) -> bool:
+        """Tell whether the node stays unconfigured.
+
+        It starts so, and configures itself at once; while it does, it does not answer.
+        """
+        if self._answer is not None and self._answer.done():
+            state = self._answer.result().current_state.id
+            self._unconfigured = (
+                self._unconfigured + 1 if state == State.PRIMARY_STATE_UNCONFIGURED else 0)
+            self._answer = None
+        if self._answer is None and time.monotonic() > self._next and (
+                self._client.service_is_ready()):
+            self._next = time.monotonic() + 1.0
+            self._answer = self._client.call_async(GetState.Request())
+        return self._unconfigured >= 3
+
+
+def record(recorder: Recorder, watch: StateWatch, seconds: float) -> bool:
     """Spin until the measurement is over; return whether anything came."""
     limit = time.monotonic() + FIRST_TIMEOUT
     while not recorder.outputs():
         rclpy.spin_once(recorder, timeout_sec=0.05)
-        if time.monotonic() > limit:
+        if time.monotonic() > limit or watch.has_failed():
             return False
     begin = time.monotonic()
     tell('first', time=time.time())
@@ -169,7 +198,7 @@ def main() -> int:
     rclpy.init()
     recorder = Recorder(args.node, args.image)
     try:
-        came = record(recorder, args.seconds)
+        came = record(recorder, StateWatch(recorder, args.node), args.seconds)
     finally:
         rclpy.try_shutdown()
     tell('recorded')
