@@ -3,6 +3,7 @@
 Used by ``demt predict``, the demo and the documentation.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import cv2
@@ -26,38 +27,60 @@ BACKGROUND = (24, 24, 24)
 TEXT = (235, 235, 235)
 
 
+CAPTIONS = {
+    'camera': 'camera', 'overlay': 'semantic classes', 'depth_color': 'depth along Z',
+    'normals_color': 'surface normals: red right, green down, blue away',
+    'boundary': 'boundaries',
+}
+
+
 def make_sheet(predictions: 'Predictions') -> np.ndarray:
     """Return the sheet, uint8 HxWx3 BGR, about 1940 pixels wide whatever the image size.
 
     Shows only what the model predicts.
     """
-    card = predictions.card
     height, width = predictions.size
     size = (max(1, round(PANEL_WIDTH * height / width)), PANEL_WIDTH)
-    panels = [_captioned(shrink(predictions.image, size), 'camera')]
-    for name, caption in (
-            ('overlay', 'semantic classes'), ('depth_color', _depth_caption(predictions)),
-            ('normals_color', 'surface normals: red right, green down, blue away'),
-            ('boundary', 'boundaries')):
+    views = {'camera': shrink(predictions.image, size)}
+    for name in CAPTIONS:
         picture = getattr(predictions, name, None)
         if picture is not None:
-            panel = shrink(_bgr(picture), size)
+            views[name] = shrink(_bgr(picture), size)
+    captions = dict(CAPTIONS)
+    if predictions.focal_assumed:
+        captions['depth_color'] += (
+            f', assuming {predictions.card.assumed_hfov:g} degrees of view')
+    return arrange(views, predictions.card, captions)
+
+
+def arrange(views: Mapping[str, np.ndarray], card: ModelCard,
+            captions: Mapping[str, str] = CAPTIONS, columns: int = COLUMNS,
+            legend: str = '') -> np.ndarray:
+    """Return views of one frame beside each other, uint8 HxWx3 BGR.
+
+    Args:
+        views: BGR uint8 pictures of one size, by the keys of CAPTIONS.
+        card: of the model, for the depth scale and the classes.
+        captions: text above each view; views without one are left out.
+        columns: views in a row; the legend of classes fills a place that is left.
+        legend: text above the legend, instead of the model's name.
+    """
+    panels = []
+    for name, caption in captions.items():
+        if name in views:
+            panel = views[name]
             if name == 'depth_color':
-                panel = _with_depth_scale(panel, card.depth_range)
+                panel = _with_depth_scale(panel.copy(), card.depth_range)
             panels.append(_captioned(panel, caption))
-    if 'semseg' in predictions.tasks:
-        panels.append(_captioned(_legend(card, size), f'classes of {card.name}'))
-    return _grid(panels)
+    if 'overlay' in views and len(panels) % columns:
+        panels.append(_captioned(_legend(card, views['overlay'].shape[:2]),
+                                 legend or f'classes of {card.name}'))
+    return _grid(panels, columns)
 
 
 def _bgr(picture: np.ndarray) -> np.ndarray:
     code = cv2.COLOR_GRAY2BGR if picture.ndim == 2 else cv2.COLOR_RGB2BGR
     return cv2.cvtColor(picture, code)
-
-
-def _depth_caption(predictions: 'Predictions') -> str:
-    assumed = f', assuming {predictions.card.assumed_hfov:g} degrees of view'
-    return 'depth along Z' + (assumed if predictions.focal_assumed else '')
 
 
 def _captioned(panel: np.ndarray, caption: str) -> np.ndarray:
@@ -98,9 +121,9 @@ def _legend(card: ModelCard, size: tuple[int, int]) -> np.ndarray:
     return panel
 
 
-def _grid(panels: list[np.ndarray]) -> np.ndarray:
+def _grid(panels: list[np.ndarray], columns: int) -> np.ndarray:
     height, width = panels[0].shape[:2]
-    columns = min(COLUMNS, len(panels))
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     sheet = np.full(
         (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), BACKGROUND, np.uint8)

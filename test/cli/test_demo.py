@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed')
 pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built: demt_msgs/build_into_venv.sh')
 
+from demt_perception.inference.sheet import CAPTION, GAP
 from demt_perception.ros.demo.report import make_table
 from demt_perception.ros.outputs import OUTPUTS
 
@@ -97,8 +98,8 @@ def test_the_table_is_printed_and_written(finished):
 def test_the_pictures_show_what_was_sent(finished, street):
     out, _ = finished
     sheet = cv2.imread(str(out / 'sheet.png'))
-    assert sheet.shape[1] == 5 * 480
-    cell = sheet[24:24 + 270, :480]
+    assert sheet.shape[1] == 5 * 480 + 6 * GAP
+    cell = sheet[GAP + CAPTION:GAP + CAPTION + 270, GAP:GAP + 480]
     sent = [cv2.resize(cv2.imread(str(path)), (480, 270)) for path in street.glob('*.png')]
     assert min(np.abs(cell.astype(int) - picture).mean() for picture in sent) < 5
     video = cv2.VideoCapture(str(out / 'demo.mp4'))

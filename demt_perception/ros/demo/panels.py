@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from demt_perception.inference.resize import shrink
+from demt_perception.inference.sheet import arrange, CAPTIONS
+from demt_perception.model_card import ModelCard
 from demt_perception.ros.demo.serialized_image import image_array
+from demt_perception.ros.outputs import OUTPUTS
 
-CAMERA = 'camera'
-VIEWS = ('semantic/overlay', 'depth/color', 'normals/color', 'boundary/image')
-CAPTIONS = dict(zip((CAMERA, *VIEWS), (
-    'camera', 'semantic classes', 'depth', 'surface normals', 'boundaries'), strict=True))
+# Topics of the views, by their names in the sheet.
+VIEWS = {output.topic: output.attribute for output in OUTPUTS if output.attribute in CAPTIONS}
 
 _WIDTH = 480
-_BAR = 24
+# Short: the panels are small.
+_CAPTIONS = CAPTIONS | {'normals_color': 'surface normals'}
 _CAMERA_FRAMES = 30  # a second: older frames have been answered or dropped
 
 
@@ -44,16 +47,16 @@ class PanelSampler:
         if len(self._camera) > _CAMERA_FRAMES:
             self._camera.popitem(last=False)
 
-    def add_view(self, name: str, stamp: int, data: bytes, now: float) -> None:
+    def add_view(self, topic: str, stamp: int, data: bytes, now: float) -> None:
         """Take a serialised view, if its frame is one to be shown."""
         if not self.moments or stamp > self.moments[-1].stamp_ns:
             camera = self._camera.get(stamp)
             if now < self._next or camera is None:
                 return
             self._next = max(self._next + self._period, now)
-            self.moments.append(Moment(stamp, now, {CAMERA: _small(camera, False)}))
+            self.moments.append(Moment(stamp, now, {'camera': _small(camera, False)}))
         if stamp == self.moments[-1].stamp_ns:
-            self.moments[-1].views[name] = _small(data, True)
+            self.moments[-1].views[VIEWS[topic]] = _small(data, True)
 
     def complete(self) -> list[Moment]:
         """Return the moments that have as many views as the fullest one."""
@@ -65,68 +68,37 @@ def _small(data: bytes, is_rgb: bool) -> np.ndarray:
     """Return a serialised image as BGR of the panel's width."""
     image = image_array(data)
     height = max(1, round(image.shape[0] * _WIDTH / image.shape[1]))
-    image = cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA)
+    image = shrink(image, (height, _WIDTH))
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if is_rgb else image
 
 
-def panel(moment: Moment, lines: Sequence[str]) -> np.ndarray:
-    """Return one picture of a moment, three views a row, with lines of text in a free cell."""
-    cells = [_captioned(view, CAPTIONS[name]) for name, view in _ordered(moment)]
-    text = np.zeros_like(cells[0])
-    for index, line in enumerate(lines):
-        _write(text, line, (12, 48 + 24 * index))
-    cells.append(text)
-    cells += [np.zeros_like(text)] * (-len(cells) % 3)
-    return np.vstack([np.hstack(cells[i:i + 3]) for i in range(0, len(cells), 3)])
-
-
-def sheet(moments: Sequence[Moment], rows: int) -> np.ndarray:
+def sheet(moments: Sequence[Moment], card: ModelCard, rows: int) -> np.ndarray:
     """Return a picture of some moments, one a row: camera | classes | depth | ..."""
-    chosen = [moments[round(i)] for i in
-              np.linspace(0, len(moments) - 1, min(rows, len(moments)))]
     begin = moments[0].received
     lines = []
-    for moment in chosen:
-        cells = []
-        for name, view in _ordered(moment):
-            caption = CAPTIONS[name]
-            if name == CAMERA:
-                caption += f', {moment.received - begin:.1f} s'
-            cells.append(_captioned(view, caption))
-        lines.append(np.hstack(cells))
+    for index in np.linspace(0, len(moments) - 1, min(rows, len(moments))):
+        moment = moments[round(index)]
+        captions = _CAPTIONS | {'camera': f'camera, {moment.received - begin:.1f} s'}
+        lines.append(arrange(moment.views, card, captions, columns=len(moment.views)))
     return np.vstack(lines)
 
 
-def write_video(path: str, moments: Sequence[Moment], lines: Sequence[str]) -> None:
-    """Write the panels as an MP4 that plays as fast as it was recorded.
+def write_video(path: str, moments: Sequence[Moment], card: ModelCard, caption: str) -> None:
+    """Write the moments as an MP4 that plays as fast as it was recorded.
 
     Raises:
         OSError: OpenCV has no encoder for it, or the file cannot be written.
     """
     span = moments[-1].received - moments[0].received
     rate = (len(moments) - 1) / span if span > 0 else 1.0
-    first = panel(moments[0], lines)
+    first = arrange(moments[0].views, card, _CAPTIONS, legend=caption)
     size = first.shape[1] // 2 * 2, first.shape[0] // 2 * 2  # encoders want even sides
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*'mp4v'), rate, size)
     if not writer.isOpened():
         raise OSError(f'{path} cannot be written as MP4 by this OpenCV')
     for moment in moments:
-        writer.write(np.ascontiguousarray(panel(moment, lines)[:size[1], :size[0]]))
+        picture = arrange(moment.views, card, _CAPTIONS, legend=caption)
+        writer.write(np.ascontiguousarray(picture[:size[1], :size[0]]))
     writer.release()
-
-
-def _ordered(moment: Moment) -> list[tuple[str, np.ndarray]]:
-    return [(name, moment.views[name]) for name in CAPTIONS if name in moment.views]
-
-
-def _captioned(view: np.ndarray, caption: str) -> np.ndarray:
-    bar = np.zeros((_BAR, view.shape[1], 3), np.uint8)
-    _write(bar, caption, (6, _BAR - 8))
-    return np.vstack([bar, view])
-
-
-def _write(image: np.ndarray, text: str, origin: tuple[int, int]) -> None:
-    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1,
-                cv2.LINE_AA)

@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
+from demt_perception.model_card import load_card, ModelCard
 from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_video
 from demt_perception.ros.demo.serialized_image import stamp_ns
 from demt_perception.ros.outputs import OUTPUTS
@@ -171,19 +172,17 @@ def _stages(reports: list[Any]) -> dict[str, dict[str, float]]:
             for stage, values in rows.items()}
 
 
-def write_pictures(recorder: Recorder, folder: Path, result: dict[str, Any]) -> dict[str, str]:
+def write_pictures(recorder: Recorder, card: ModelCard, folder: Path, rate: float,
+                   ) -> dict[str, str]:
     """Write video and sheet; return their paths, or nothing where no view came."""
     moments = recorder.sampler.complete()
     if not moments:
         return {}
-    rate = max(result['topics'][name]['rate'] for name in TOPICS)
-    stats = result['stats'] or {}
-    lines = [stats.get('model', ''),
-             f'{stats.get("engine", "")} {stats.get("device", "")} {stats.get("precision", "")}',
-             f'{rate:.1f} frames/s']
+    engine = f', {recorder.stats[-1].engine} {recorder.stats[-1].precision}' if (
+        recorder.stats) else ''
     paths = {'video': str(folder / 'demo.mp4'), 'sheet': str(folder / 'sheet.png')}
-    write_video(paths['video'], moments, lines)
-    cv2.imwrite(paths['sheet'], sheet(moments, SHEET_ROWS))
+    write_video(paths['video'], moments, card, f'{card.name}{engine}, {rate:.1f} frames/s')
+    cv2.imwrite(paths['sheet'], sheet(moments, card, SHEET_ROWS))
     return paths
 
 
@@ -192,6 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seconds', type=float, required=True)
     parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--model', required=True, help='folder of the model that the node runs')
     parser.add_argument('--node', default='/demt_perception')
     parser.add_argument('--image', default='/image')
     args = parser.parse_args()
@@ -205,7 +205,8 @@ def main() -> int:
     if not came:
         return 1
     result = measure(recorder)
-    result['files'] = write_pictures(recorder, args.out, result)
+    rate = max(result['topics'][name]['rate'] for name in TOPICS)
+    result['files'] = write_pictures(recorder, load_card(args.model), args.out, rate)
     tell('result', **result)
     return 0
 

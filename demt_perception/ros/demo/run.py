@@ -30,7 +30,7 @@ class Options:
         camera_info_file: calibration of the source, or ''.
         seconds: length of the measurement, from the first output on.
         out: folder for results and logs; exists.
-        model: model name or folder.
+        model: model folder.
         engine: engine name, or auto.
     """
 
@@ -59,7 +59,7 @@ def run_demo(options: Options) -> dict[str, Any]:
 
     try:
         recorder = start('recorder', 'demo.recorder', '--seconds', str(options.seconds),
-                         '--out', str(options.out), pipe=True)
+                         '--out', str(options.out), '--model', options.model, pipe=True)
         node = start('node', 'perception_node', *_parameters(
             model=options.model, engine=options.engine))
         camera = start('camera', 'camera_source', *_parameters(
