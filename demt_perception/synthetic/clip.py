@@ -44,7 +44,7 @@ def render_clip(seed: int, seconds: float, fps: float, size: tuple[int, int], ou
     shot = {'s': 30., 't': street.lane(own, 0), 'direction': 1, 'height': 1.45, 'pitch': -1.,
             'roll': 0., 'yaw': 0., 'focal': 0.85 * size[0]}
     traffic.distribute(np.random.default_rng([seed, 1]), shot['s'], 1, shot['t'])
-    video = cv2.VideoWriter(str(out), cv2.VideoWriter_fourcc(*'mp4v'), fps, size)
+    video = cv2.VideoWriter(str(out), cv2.VideoWriter.fourcc(*'mp4v'), fps, size)
     if not video.isOpened():
         raise OSError(f'OpenCV cannot write {out}: want a folder that exists and a .mp4 name')
     for frame in range(frames):

@@ -1,6 +1,7 @@
 """Surfaces by name: what each looks like in one scene, made of Blender's texture nodes."""
 
 import colorsys
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,12 @@ PAINTS = ((.8, .8, .8), (.6, .62, .63), (.02, .02, .022), (.05, .05, .055), (.25
 class Materials:
     """Makes each material of a scene when it is first asked for."""
 
-    def __init__(self, bpy, rng: np.random.Generator, wet: bool):
-        self._bpy, self._rng, self._made = bpy, rng, {}
+    def __init__(self, bpy: Any, rng: np.random.Generator, wet: bool):
+        self._bpy = bpy
+        self._made: dict[str, Any] = {}
         self._looks = looks(rng, wet)
 
-    def __call__(self, name: str):
+    def __call__(self, name: str) -> Any:
         """Return the Blender material of a name.
 
         Raises:
@@ -109,7 +111,7 @@ def looks(rng: np.random.Generator, wet: bool) -> dict[str, dict]:
     return look
 
 
-def _build(bpy, name: str, look: dict):
+def _build(bpy: Any, name: str, look: dict) -> Any:
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     tree = material.node_tree
@@ -232,7 +234,8 @@ def _texture(tree, look, base, kind, shader):
     elif kind in ('slabs', 'wall_slabs', 'wall_brick'):
         small = kind == 'wall_brick'
         size = (.24, .085) if small else (look['scale'] * .5, look['scale'] * .35)
-        value = blocks(*size, np.full(3, .35) if small and color[0] < .25 else color * .5)
+        mortar = np.full(3, .35) if small and color[0] < .25 else color * .5
+        value = blocks(size[0], size[1], mortar)
         value = mix(noise(.7), value, scaled(color, .7), .5, .85)
     else:
         value = mix(noise(look['scale'] * 1.0, 6.), scaled(color, 1 - amount),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Mesh:
@@ -28,19 +29,20 @@ class Mesh:
         """All points, (N, 3) float64 metres."""
         return np.concatenate(self._points) if self._points else np.zeros((0, 3))
 
-    def add(self, points: np.ndarray, faces: Sequence[Sequence[int]], material: str) -> None:
+    def add(self, points: ArrayLike, faces: Sequence[Sequence[int]] | np.ndarray,
+            material: str) -> None:
         """Append points (N, 3) and the faces over them."""
-        points = np.asarray(points, float).reshape(-1, 3)
+        places = np.asarray(points, float).reshape(-1, 3)
         start = self._count
         self.faces.extend(tuple(int(i) + start for i in face) for face in faces)
         self.materials.extend([material] * len(faces))
-        self._points.append(points)
-        self._count += len(points)
+        self._points.append(places)
+        self._count += len(places)
 
-    def quads(self, corners: np.ndarray, material: str) -> None:
+    def quads(self, corners: ArrayLike, material: str) -> None:
         """Append separate quadrilaterals, corners (N, 4, 3)."""
-        corners = np.asarray(corners, float).reshape(-1, 4, 3)
-        self.add(corners, np.arange(4 * len(corners)).reshape(-1, 4), material)
+        places = np.asarray(corners, float).reshape(-1, 4, 3)
+        self.add(places, np.arange(4 * len(places)).reshape(-1, 4), material)
 
     def grid(self, points: np.ndarray, material: str) -> None:
         """Append a sheet, points (rows, columns, 3)."""
@@ -49,29 +51,31 @@ class Mesh:
         faces = np.stack([index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]], -1)
         self.add(points, faces.reshape(-1, 4), material)
 
-    def box(self, low: Sequence[float], high: Sequence[float], material: str,
+    def box(self, low: ArrayLike, high: ArrayLike, material: str,
             turn: np.ndarray | None = None) -> None:
         """Append an axis-aligned box, turned by a 4x4 matrix if one is given."""
-        (x0, y0, z0), (x1, y1, z1) = low, high
+        (x0, y0, z0), (x1, y1, z1) = np.asarray(low, float), np.asarray(high, float)
         points = np.array([(x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0),
                            (x0, y0, z1), (x1, y0, z1), (x1, y1, z1), (x0, y1, z1)])
         if turn is not None:
             points = points @ turn[:3, :3].T + turn[:3, 3]
         self.add(points, BOX_FACES, material)
 
-    def tube(self, start: Sequence[float], end: Sequence[float], radius0: float, radius1: float,
+    def tube(self, start: ArrayLike, end: ArrayLike, radius0: float, radius1: float,
              material: str, sides: int = 8) -> None:
         """Append a closed cone frustum between two points."""
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        u, v = across(end - start)
+        one, two = np.asarray(start, float), np.asarray(end, float)
+        u, v = across(two - one)
         angle = np.arange(sides) * 2 * np.pi / sides
         ring = np.cos(angle)[:, None] * u + np.sin(angle)[:, None] * v
-        points = np.concatenate([start + radius0 * ring, end + radius1 * ring])
-        faces = [(i, (i + 1) % sides, sides + (i + 1) % sides, sides + i) for i in range(sides)]
+        points = np.concatenate([one + radius0 * ring, two + radius1 * ring])
+        faces: list[tuple[int, ...]] = [
+            (i, (i + 1) % sides, sides + (i + 1) % sides, sides + i)
+            for i in range(sides)]
         faces += [tuple(range(sides))[::-1], tuple(range(sides, 2 * sides))]
         self.add(points, faces, material)
 
-    def ball(self, center: Sequence[float], radii: Sequence[float] | float, material: str,
+    def ball(self, center: ArrayLike, radii: ArrayLike, material: str,
              rings: int = 6, sides: int = 8) -> None:
         """Append an ellipsoid."""
         theta = np.linspace(0, np.pi, rings + 1)[1:-1]
@@ -79,7 +83,8 @@ class Mesh:
         body = np.stack([np.outer(np.sin(theta), np.cos(phi)),
                          np.outer(np.sin(theta), np.sin(phi)),
                          np.outer(np.cos(theta), np.ones(sides))], -1).reshape(-1, 3)
-        points = np.concatenate([body, [[0, 0, 1], [0, 0, -1]]]) * radii + np.asarray(center)
+        points = np.concatenate([body, [[0, 0, 1], [0, 0, -1]]])
+        points = points * np.asarray(radii) + np.asarray(center)
         top, bottom = len(body), len(body) + 1
         faces: list[tuple[int, ...]] = []
         for j in range(sides):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from demt_perception.synthetic.meshes import Mesh
 
@@ -71,7 +72,7 @@ class Road:
         self.dash = rng.uniform(2, 4), rng.uniform(3, 7)
         self.zebra = rng.random() < 0.5
 
-    def at(self, s, t, up=0.) -> np.ndarray:
+    def at(self, s: ArrayLike, t: ArrayLike, up: ArrayLike = 0.) -> np.ndarray:
         """Return world points (..., 3) of places; arguments broadcast."""
         s, t, up = np.broadcast_arrays(np.asarray(s, float), t, up)
         heading = np.interp(s, self.s, self.heading)

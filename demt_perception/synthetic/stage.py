@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Stage:
         cycles.denoising_prefilter = 'FAST'
 
     def put(self, mesh: Mesh, class_id: int, matrix: np.ndarray | None = None,
-            color: tuple = (1., 1., 1.)):
+            color: tuple = (1., 1., 1.)) -> Any:
         """Place a mesh as an object of a class; the same mesh may be placed many times."""
         key = id(mesh)
         if key not in self._meshes:
@@ -90,12 +91,12 @@ class Stage:
         self.scene.collection.objects.link(thing)
         return thing
 
-    def move(self, thing, matrix: np.ndarray) -> None:
+    def move(self, thing: Any, matrix: np.ndarray) -> None:
         """Give an object a 4x4 pose; `UNUSED` hides it below the ground."""
         from mathutils import Matrix
         thing.matrix_world = Matrix(np.asarray(matrix).tolist())
 
-    def _convert(self, mesh: Mesh):
+    def _convert(self, mesh: Mesh) -> Any:
         data = self.bpy.data.meshes.new('mesh')
         data.from_pydata(mesh.points, [], mesh.faces)
         names = sorted(set(mesh.materials))
@@ -174,7 +175,7 @@ class Stage:
         world.cycles.sample_map_resolution = 512
         return {'sky': kind}
 
-    def _height(self, tree, socket) -> None:
+    def _height(self, tree: Any, socket: Any) -> None:
         coordinates = tree.nodes.new('ShaderNodeTexCoord')
         split = tree.nodes.new('ShaderNodeSeparateXYZ')
         tree.links.new(coordinates.outputs['Generated'], split.inputs[0])
@@ -222,13 +223,12 @@ class Stage:
 def _passes(channels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Gather `Layer.Pass.R`-like channels by pass."""
     passes = {}
-    for wanted, parts in (('Combined', 'RGB'), ('Normal', 'XYZ'), ('Depth', 'Z'),
-                          ('IndexOB', 'X')):
-        found = [next((v for k, v in channels.items()
-                       if k.split('.')[-2:] == [wanted, part]), None) for part in parts]
-        if len(parts) == 1 and found[0] is None:
-            found = [next((v for k, v in channels.items() if k.split('.')[-2] == wanted), None)]
-        if any(v is None for v in found):
+    for wanted, parts in (('Combined', 'RGB'), ('Normal', 'XYZ'), ('Depth', None),
+                          ('IndexOB', None)):
+        found = {name.split('.')[-1]: pixels for name, pixels in channels.items()
+                 if name.split('.')[-2:-1] == [wanted]}
+        if not found or not set(parts or '') <= set(found):
             raise RuntimeError(f'the render has no pass {wanted}: it has {sorted(channels)}')
-        passes[wanted] = found[0] if len(parts) == 1 else np.stack(found, -1)
+        passes[wanted] = np.stack([found[p] for p in parts], -1) if parts else next(
+            iter(found.values()))
     return passes

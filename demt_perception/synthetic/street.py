@@ -61,8 +61,9 @@ class Street:
             for t in np.arange(-38, 40, 14):
                 far = s + (30 if s > 0 else -30)
                 block = buildings.building(rng, 'house', rng.uniform(9, 13), 10.)
-                stage.put(block, BUILDING, pose(*road.at(far, t), road.heading[-1] - np.pi / 2
-                                                if s > 0 else np.pi / 2))
+                x, y, z = road.at(far, t)
+                turn = road.heading[-1] - np.pi / 2 if s > 0 else np.pi / 2
+                stage.put(block, BUILDING, pose(x, y, z, turn))
 
     def _buildings(self, sign: int) -> None:
         rng, road = self.rng, self.road
