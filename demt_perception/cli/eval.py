@@ -1,8 +1,8 @@
 """Measure a model folder on CamVid and on rendered scenes, through the node's Predictor."""
 
 import argparse
-import json
 from dataclasses import replace
+import json
 from pathlib import Path
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print JSON."""
-    from demt_perception.inference import Predictor, find_model
+    from demt_perception.inference import find_model, Predictor
     from demt_perception.model_card import load_card, save_card
     from demt_perception.training.evaluate import evaluate_camvid, evaluate_rendered
 

@@ -7,7 +7,7 @@ block attends, at each pixel, from one task's features to the T interaction feat
 
 import math
 
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 
 class TaskInteraction(nn.Module):

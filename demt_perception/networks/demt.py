@@ -8,7 +8,7 @@ token grid lies at stride 8 instead of 4 and the heads add stride-4 detail (head
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
 
 from demt_perception.networks.attention import TaskInteraction, TaskQuery

@@ -5,7 +5,7 @@ the same way and postprocessing gets by with resizing.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
 
 

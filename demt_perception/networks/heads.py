@@ -1,6 +1,6 @@
 """Prediction heads: features of one task to its logits."""
 
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.nn import functional as F
 
 

@@ -7,7 +7,7 @@ Source: Xu et al., DeMT, AAAI 2023, as the released code computes it since 2023-
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 
 from demt_perception.networks.deform import sample_per_channel
 

@@ -1,7 +1,7 @@
 """Training configuration: one dataclass, read from YAML; an unknown key is an error."""
 
-import difflib
 from dataclasses import dataclass, field, fields
+import difflib
 from pathlib import Path
 from typing import Any
 

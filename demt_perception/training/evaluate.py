@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from demt_perception.inference import Predictor
-from demt_perception.training.datasets import CamVid, Rendered, class_edges, iterate
+from demt_perception.training.datasets import CamVid, class_edges, iterate, Rendered
 from demt_perception.training.metrics import (
     BoundaryScore,
     ConfusionMatrix,

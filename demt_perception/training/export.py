@@ -1,12 +1,12 @@
 """From trained weights to a model folder: ONNX graph, card, parity check."""
 
-import shutil
 from pathlib import Path
+import shutil
 
 import numpy as np
 import torch
 
-from demt_perception.model_card import ModelCard, file_sha256, save_card
+from demt_perception.model_card import file_sha256, ModelCard, save_card
 from demt_perception.networks import create_model, output_channels
 from demt_perception.networks.deploy import Deployed
 from demt_perception.networks.efficientnet_lite import MEAN, STD

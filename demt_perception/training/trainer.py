@@ -3,14 +3,14 @@
 import copy
 import json
 import os
-import time
 from pathlib import Path
+import time
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+import torch
+from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demt_perception.networks import create_model, output_channels

@@ -4,15 +4,15 @@ Depth stays metric: it is expressed for the canonical focal length, so that one 
 every camera (depth scales with the focal length in network-input pixels).
 """
 
-import math
 from dataclasses import dataclass
+import math
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from demt_perception.training.datasets import IGNORE, Sample, class_edges
+from demt_perception.training.datasets import class_edges, IGNORE, Sample
 
 SKY, ROAD, PAVEMENT = 0, 3, 4
 

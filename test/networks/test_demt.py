@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from demt_perception.networks import create_model, list_models, output_channels
 from demt_perception.networks.deploy import Deployed
 from demt_perception.tasks import DRIVING

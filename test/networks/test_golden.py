@@ -1,6 +1,7 @@
 """The building blocks of DeMT give the numbers of the released modules."""
 
 import torch
+
 from demt_perception.networks.attention import TaskInteraction, TaskQuery
 from demt_perception.networks.deform import sample_per_channel
 from demt_perception.networks.mixer import DeformableMixer

