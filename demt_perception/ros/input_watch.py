@@ -1,6 +1,7 @@
 """Watches the way that images take to the node: who publishes them, and what gets lost."""
 
 from collections import deque
+import os
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -9,6 +10,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from demt_perception.ros.frame_statistics import Snapshot
 from demt_perception.ros.silence import (
+    discovery_hint,
     fewer_images_text,
     loss_text,
     Seen,
@@ -45,7 +47,7 @@ class InputWatch:
         return silence_text(
             self._topic, self._kind, _qos_text(self._qos), publishers,
             self._foreign_topics(),
-            snapshot.events.get(LOST, 0), self._cure)
+            snapshot.events.get(LOST, 0), self._cure, discovery_hint(os.environ))
 
     def loss(self, snapshot: Snapshot) -> str:
         """Say how many images were lost on the way since the last snapshot; '' if all is well."""

@@ -7,10 +7,10 @@ IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 
 TRANSPORT_CURE = (
-    "Fast DDS's defaults lose large images without a word: start every process that sends images "
-    'with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, or, where ROS_AUTOMATIC_DISCOVERY_RANGE is set, '
+    "Fast DDS's defaults lose large images without a word: start the processes that send images "
     'with FASTDDS_DEFAULT_PROFILES_FILE and FASTRTPS_DEFAULT_PROFILES_FILE naming fastdds.xml of '
-    "this package's config folder")
+    "this package's config folder; or all processes with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, "
+    'which is ignored where ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST')
 OTHER_CURE = 'look at the network, and at the size of the receive buffers (net.core.rmem_max)'
 
 
@@ -32,7 +32,7 @@ class Seen:
 
 
 def silence_text(topic: str, kind: str, ours: str, publishers: Sequence[Seen],
-                 graph: Mapping[str, Sequence[str]], lost: int, cure: str) -> str:
+                 graph: Mapping[str, Sequence[str]], lost: int, cure: str, hint: str = '') -> str:
     """Explain why nothing arrives.
 
     Args:
@@ -43,9 +43,11 @@ def silence_text(topic: str, kind: str, ours: str, publishers: Sequence[Seen],
         graph: message types of all topics.
         lost: images that the transport says it lost.
         cure: what to do where the transport loses images.
+        hint: why publishers may be there and not be found.
     """
     if not publishers:
-        return f'no frame on {topic}: nobody publishes it; {_other_topics(topic, kind, graph)}'
+        return (f'no frame on {topic}: nobody publishes it; '
+                f'{_other_topics(topic, kind, graph)}{hint}')
     found = ', '.join(f'{p.node} ({p.type}, {p.qos})' for p in publishers)
     text = f'no frame on {topic}; publishers: {found}; we want {kind}, {ours}: '
     right = [p for p in publishers if p.type == kind]
@@ -72,6 +74,14 @@ def fewer_images_text(topic: str, images: int, infos: int, cure: str) -> str:
     """Say that fewer images came than camera_infos, which are small and get through."""
     return (f'{infos} camera_info came, but only {images} images on {topic}: the transport loses '
             f'images, unless the camera sends them less often. {cure}')
+
+
+def discovery_hint(environ: Mapping[str, str]) -> str:
+    """Return why publishers may be there and not be found, or ''."""
+    if environ.get('FASTDDS_BUILTIN_TRANSPORTS') != 'LARGE_DATA':
+        return ''
+    return ('; this node runs with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, and does not find '
+            'processes that run without')
 
 
 def transport_cure(middleware: str) -> str:

@@ -1,5 +1,6 @@
 from demt_perception.ros.silence import (
     COMPRESSED,
+    discovery_hint,
     fewer_images_text,
     IMAGE,
     loss_text,
@@ -18,6 +19,13 @@ def explain(publishers=(), graph=None, kind=IMAGE, lost=0, cure='CURE'):
 def test_nobody_publishes():
     assert 'nobody publishes it' in explain()
     assert 'start the camera' in explain()
+
+
+def test_a_transport_that_hides_publishers():
+    hint = discovery_hint({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'})
+    assert 'does not find processes that run without' in silence_text(
+        '/image', IMAGE, OURS, (), {}, 0, '', hint)
+    assert discovery_hint({}) == ''
 
 
 def test_images_under_another_name():
