@@ -37,6 +37,8 @@ def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
     dataset = Rendered(root)
     for sample in iterate(dataset):
         predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]), sample.focal)
+        assert sample.depth is not None and sample.normals is not None  # by `Rendered`
+        assert sample.edge is not None
         depth.add(predicted.depth, sample.depth)
         normals.add(predicted.normals, sample.normals)
         confusion.add(predicted.semantic, sample.semseg)

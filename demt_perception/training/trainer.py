@@ -64,9 +64,9 @@ def train(config: TrainConfig) -> Path:
     outputs = output_channels(config.tasks, config.classes)
     model = create_model(config.model, config.backbone, outputs, pretrained=True,
                          **config.model_options)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval()
-    # The first layers are generic, and the dearest to differentiate: they stay as ImageNet left them.
+    # The first layers are generic, and the dearest to differentiate: they stay as they come.
     for module in (model.backbone.stem, model.backbone.stages[0]):
         module.requires_grad_(False)
     encoder = [p for p in model.backbone.parameters() if p.requires_grad]
@@ -82,7 +82,8 @@ def train(config: TrainConfig) -> Path:
     order = range(step * config.batch, len(data))
     loader = DataLoader(data, config.batch, sampler=order, num_workers=config.workers,
                         prefetch_factor=4 if config.workers else None)
-    started, running = time.monotonic(), {}
+    started = time.monotonic()
+    running: dict[str, float] = {}
     first = step
     for batch in loader:
         model.train()

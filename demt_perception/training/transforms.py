@@ -49,7 +49,8 @@ def to_tensors(sample: Sample, view: View, size: tuple[int, int], focal: float, 
         size: (height, width) of the network input; labels come out at half of it.
         focal: canonical focal length in network-input pixels.
         far: depth given to sky, in canonical metres; anything farther is cut to it.
-        mean, std: of the card, RGB.
+        mean: of the card, RGB.
+        std: of the card, RGB.
 
     Returns:
         image (3,h,w) float32; semseg (h/2,w/2) int64, 255 ignored; depth (h/2,w/2) canonical
@@ -65,15 +66,15 @@ def to_tensors(sample: Sample, view: View, size: tuple[int, int], focal: float, 
     image = cv2.resize(crop, (width, height),
                        interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
     image = image[:, ::-1] if view.mirrored else image
-    pixels = (image.astype(np.float32) - np.float32(mean)) / np.float32(std)
+    pixels = (image.astype(np.float32) - np.array(mean, np.float32)) / np.array(std, np.float32)
     semseg = sample.semseg[rows][:, columns]
     depth, normals = _geometry(sample, semseg, rows, columns, view, size, focal, far)
     if sample.edge is None:
         edge = class_edges(semseg)
     else:
         # A line one pixel wide would break up where the labels shrink.
-        kernel = np.ones((round(2 * view.height / height) or 1, round(2 * view.width / width) or 1),
-                         np.uint8)
+        thick = round(2 * view.height / height) or 1, round(2 * view.width / width) or 1
+        kernel = np.ones(thick, np.uint8)
         edge = cv2.dilate(sample.edge, kernel)[rows][:, columns]
     return {
         'image': torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))),
@@ -87,16 +88,17 @@ def to_tensors(sample: Sample, view: View, size: tuple[int, int], focal: float, 
 
 def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vary exposure, contrast, colour, sharpness and noise of a uint8 RGB picture."""
-    x = image.astype(np.float32)
+    x: np.ndarray = image.astype(np.float32)
+    luma = np.array((0.299, 0.587, 0.114), np.float32)
     if rng.random() < 0.8:
         x = x * rng.uniform(0.6, 1.5) + rng.uniform(-25, 25)
         mean = x.mean()
         x = (x - mean) * rng.uniform(0.65, 1.4) + mean
-        grey = x @ np.float32((0.299, 0.587, 0.114))
+        grey = x @ luma
         x = grey[..., None] + (x - grey[..., None]) * rng.uniform(0.3, 1.6)
         x = x * rng.uniform(0.88, 1.12, 3).astype(np.float32)
     if rng.random() < 0.08:
-        x = np.repeat((x @ np.float32((0.299, 0.587, 0.114)))[..., None], 3, axis=2)
+        x = np.repeat((x @ luma)[..., None], 3, axis=2)
     if rng.random() < 0.2:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.4))
     if rng.random() < 0.3:
