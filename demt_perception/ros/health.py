@@ -27,12 +27,12 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str) ->
 
     Args:
         state: unconfigured, inactive, active or finalized.
-        failure: why the last configuration failed, or ''.
+        failure: why the last transition failed, or ''.
         snapshot: what happened to the frames.
         input_trouble: why no image comes, or that images get lost; ''.
     """
     if failure:
-        return ERROR, f'cannot be configured: {failure}'
+        return ERROR, failure
     if state != 'active':
         return (WARN if state == 'unconfigured' else OK), f'{state}: no frames are processed'
     if 'engine_error' in snapshot.new:

@@ -30,7 +30,11 @@ class Outlet:
         self._node = node
         self._publishers: dict[str, Any] = {}
         self._fillers: dict[str, ImageFiller] = {}
-        self.set_card(card)
+        try:
+            self.set_card(card)
+        except Exception:  # e.g. a wrong qos_overrides parameter
+            self.destroy()
+            raise
 
     def set_card(self, card: ModelCard) -> None:
         """Serve another model: advertise what it adds, take back what it lacks."""

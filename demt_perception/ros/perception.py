@@ -25,6 +25,7 @@ class Perception:
     threads call (``pipeline.Surroundings``).
 
     Attributes:
+        settings: what it was configured with, and loaded since.
         statistics: counts since configuration.
         tasks: names of the tasks that are published.
         reception: the subscriptions, while active; else None.
@@ -33,7 +34,7 @@ class Perception:
     def __init__(self, node: LifecycleNode, settings: Settings, predictor: Predictor) -> None:
         """Advertise the topics of a warm predictor, which is closed by ``close``."""
         self._node = node
-        self._settings = settings
+        self.settings = settings
         self._predictor = predictor
         self._pipeline: Pipeline | None = None
         self._outlet = Outlet(node, predictor.card)
@@ -45,7 +46,7 @@ class Perception:
         """Begin to listen and to work."""
         self._start_pipeline()
         self.reception = Reception(
-            self._node, self._settings.image_transport == 'compressed', self.statistics,
+            self._node, self.settings.image_transport == 'compressed', self.statistics,
             self._submit, self.report_drop)
 
     def deactivate(self) -> None:
@@ -61,12 +62,13 @@ class Perception:
         self._outlet.destroy()
         self._predictor.close()
 
-    def replace(self, predictor: Predictor) -> None:
+    def replace(self, predictor: Predictor, settings: Settings) -> None:
         """Go on with another warm predictor, and all its tasks; close the old one."""
         active = self._pipeline is not None
         self._stop_pipeline()
         self._predictor.close()
         self._predictor = predictor
+        self.settings = settings
         self._outlet.set_card(predictor.card)
         self.tasks = predictor.card.tasks
         if active:
@@ -103,7 +105,7 @@ class Perception:
 
     def _start_pipeline(self) -> None:
         self._pipeline = Pipeline(self._predictor, self, self.statistics,
-                                  self._settings.max_age, self._settings.output_scale)
+                                  self.settings.max_age, self.settings.output_scale)
         self._pipeline.start()
 
     def _stop_pipeline(self) -> None:
@@ -113,7 +115,7 @@ class Perception:
 
     def decode(self, message: Any) -> np.ndarray:
         """Return BGR pixels; raises BadImageError."""
-        bgr = (decode if self._settings.image_transport == 'compressed' else to_bgr)(message)
+        bgr = (decode if self.settings.image_transport == 'compressed' else to_bgr)(message)
         reception = self.reception
         if reception is not None:
             reception.note_size(bgr.shape[1], bgr.shape[0])

@@ -41,7 +41,6 @@ class PerceptionNode(LifecycleNode):
         self._state = 'unconfigured'
         self._failure = ''
         self._trouble = ''
-        self._settings: Settings | None = None
         self._perception: Perception | None = None
         self._reports = Reports(self)
         # Steady time: reports go on while a simulated clock stands still.
@@ -69,13 +68,11 @@ class PerceptionNode(LifecycleNode):
         """Load the model and warm it up; FAILURE, with the reason said, where that fails."""
         begin = time.monotonic()
         try:
-            self._settings = read_settings(self)
-            predictor = load_predictor(self._settings)
-            self._perception = Perception(self, self._settings, predictor)
+            settings = read_settings(self)
+            predictor = load_predictor(settings)
+            self._perception = Perception(self, settings, predictor)
         except Exception as error:
-            self._failure = f'{error}' or type(error).__name__
-            self.get_logger().error(f'cannot be configured: {self._failure}')
-            self._report()
+            self._fail(f'cannot be configured: {error}')
             return FAILURE
         self._failure = ''
         self._state = 'inactive'
@@ -83,13 +80,21 @@ class PerceptionNode(LifecycleNode):
         return SUCCESS
 
     def on_activate(self, state: State) -> TransitionCallbackReturn:
-        """Begin to process frames."""
-        self._perception.activate()
+        """Begin to process frames; FAILURE, with the reason said, where that fails."""
+        assert self._perception is not None  # configured: the state machine sees to it
+        try:
+            self._perception.activate()
+        except Exception as error:
+            self._perception.deactivate()
+            self._fail(f'cannot be activated: {error}')
+            return FAILURE
+        self._failure = ''
         self._state = 'active'
         return super().on_activate(state)
 
     def on_deactivate(self, state: State) -> TransitionCallbackReturn:
         """Stop to process frames; the model stays loaded."""
+        assert self._perception is not None
         self._perception.deactivate()
         self._state = 'inactive'
         return super().on_deactivate(state)
@@ -97,7 +102,7 @@ class PerceptionNode(LifecycleNode):
     def on_cleanup(self, state: State) -> TransitionCallbackReturn:
         """Free the model."""
         self.close()
-        self._state = 'unconfigured'
+        self._state, self._failure = 'unconfigured', ''
         return SUCCESS
 
     def on_shutdown(self, state: State) -> TransitionCallbackReturn:
@@ -110,6 +115,11 @@ class PerceptionNode(LifecycleNode):
         """Free what an unforeseen error in a transition left, so that configuring works again."""
         self.get_logger().error(f'a transition from {state.label} failed unexpectedly')
         return self.on_cleanup(state)
+
+    def _fail(self, text: str) -> None:
+        self._failure = text
+        self.get_logger().error(text)
+        self._report()
 
     def _on_autostart(self) -> None:
         self.destroy_timer(self._autostart)
@@ -141,12 +151,13 @@ class PerceptionNode(LifecycleNode):
 
     async def _on_load_model(self, request: Any, response: Any) -> Any:
         """Load aside in a thread, then go on with the new model."""
-        perception, settings = self._perception, self._settings
-        if perception is None or settings is None:
+        perception = self._perception
+        if perception is None:
             response.message = f'the node is {self._state}: configure it first'
             return response
-        wanted = replace(settings, model=request.model or settings.model,
-                         engine=request.engine or settings.engine)
+        now = perception.settings
+        wanted = replace(now, model=request.model or now.model,
+                         engine=request.engine or now.engine)
         begin = time.monotonic()
         loaded = await self._load_aside(wanted)
         if isinstance(loaded, Exception):
@@ -156,8 +167,7 @@ class PerceptionNode(LifecycleNode):
             loaded.close()
             response.message = 'the node was cleaned up meanwhile: nothing was changed'
         else:
-            perception.replace(loaded)
-            self._settings = wanted
+            perception.replace(loaded, wanted)
             response.success, response.message = True, describe(loaded, begin)
             self.get_logger().info(response.message)
         return response
@@ -195,7 +205,7 @@ class PerceptionNode(LifecycleNode):
         if self._perception is None or self._perception.reception is None:
             return ''
         watch = self._perception.reception.watch
-        if snapshot.silence > self._settings.no_frame_timeout:
+        if snapshot.silence > self._perception.settings.no_frame_timeout:
             return watch.silence(snapshot)
         return watch.loss(snapshot)
 
@@ -209,6 +219,10 @@ def main(args: list[str] | None = None) -> int:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except Exception:
+        # A signal takes the context away from a callback that is just publishing.
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.close()

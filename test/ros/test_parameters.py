@@ -1,0 +1,63 @@
+"""The YAML reference and the declared parameters are the same; bad values are refused."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+
+from demt_perception.ros.parameters import declare_parameters, read_settings
+
+REFERENCE = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
+
+
+@pytest.fixture
+def make_node():
+    context = Context()
+    rclpy.init(context=context, domain_id=91)
+    nodes = []
+
+    def make(**values):
+        nodes.append(rclpy.create_node('parameters', context=context, parameter_overrides=[
+            Parameter(name, value=value) for name, value in values.items()]))
+        declare_parameters(nodes[-1])
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_the_reference_is_complete_and_holds_the_defaults(make_node):
+    node = make_node()
+    values = yaml.safe_load(REFERENCE.read_text())['/**']['ros__parameters']
+    own = {name: parameter.value for name, parameter in node.get_parameters_by_prefix('').items()
+           if name not in ('use_sim_time', 'start_type_description_service')
+           and not name.startswith('qos_overrides')}
+    assert values == {name: list(v) if hasattr(v, 'typecode') else v for name, v in own.items()}
+    for name in own:
+        assert node.describe_parameter(name).description
+
+
+def test_values_are_read(make_node):
+    settings = read_settings(make_node(input_size=[128, 256], image_transport='compressed'))
+    assert settings.input_size == (128, 256)
+    assert read_settings(make_node()).input_size is None
+
+
+@pytest.mark.parametrize('values', [
+    {'image_transport': 'theora'}, {'input_size': [128]}, {'input_size': [-32, 32]}])
+def test_bad_values_are_refused_with_what_is_wanted(make_node, values):
+    with pytest.raises(ValueError, match='want'):
+        read_settings(make_node(**values))
+
+
+@pytest.mark.parametrize('values', [
+    {'output_scale': 0.0}, {'threads': -1}, {'max_age': -1.0}, {'diagnostics_period': 0.0}])
+def test_values_out_of_range_are_refused_at_once(make_node, values):
+    with pytest.raises(rclpy.exceptions.InvalidParameterValueException):
+        make_node(**values)
