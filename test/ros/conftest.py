@@ -1,13 +1,22 @@
 """Fixtures of the tests over real DDS: one tester, and one node shared by many tests."""
 
 import os
+from typing import Any, NamedTuple
 
 import pytest
 
 
+class Ros(NamedTuple):
+    """What every test over DDS needs."""
+
+    tester: Any
+    environ: dict[str, str]
+    start: Any
+
+
 @pytest.fixture(scope='session')
 def ros():
-    """Return (tester, function that starts a node process); ends what is left."""
+    """Return the tester, the environment of nodes, and how to start one; ends what is left."""
     pytest.importorskip('rclpy', reason='ROS 2 is not installed')
     import node_testing
 
@@ -16,6 +25,8 @@ def ros():
         # Fast DDS reads them when the tester's participant is made, here and now.
         for name in environ.keys() - os.environ.keys():
             patch.setenv(name, environ[name])
+        for name in os.environ.keys() - environ.keys():
+            patch.delenv(name)
         tester = node_testing.Tester(domain)
     nodes = []
 
@@ -23,7 +34,7 @@ def ros():
         nodes.append(node_testing.NodeProcess(environ, *arguments, **parameters))
         return nodes[-1]
 
-    yield tester, start
+    yield Ros(tester, environ, start)
     for node in nodes:
         node.stop()
     tester.close()
@@ -32,7 +43,7 @@ def ros():
 @pytest.fixture(scope='session')
 def tester(ros):
     """Return the tester."""
-    return ros[0]
+    return ros.tester
 
 
 @pytest.fixture
@@ -41,7 +52,7 @@ def start_node(ros):
     started = []
 
     def start(*arguments, **parameters):
-        started.append(ros[1](*arguments, **parameters))
+        started.append(ros.start(*arguments, **parameters))
         return started[-1]
 
     yield start
@@ -52,8 +63,8 @@ def start_node(ros):
 @pytest.fixture(scope='session')
 def shared_node(ros, tiny_model):
     """Return an active node with default names, for every test that leaves it as it was."""
-    tester, start = ros
-    node = start('-r', '__node:=shared', '-r', 'image:=/cam/image', model=tiny_model)
+    tester = ros.tester
+    node = ros.start('-r', '__node:=shared', '-r', 'image:=/cam/image', model=tiny_model)
     tester.spin_until(lambda: 'loaded in' in node.log() or node.process.poll() is not None,
                       'the shared node')
     tester.spin_until(lambda: tester.state('/shared') == 'active', 'the shared node')

@@ -1,5 +1,6 @@
 """Lifecycle, services, reports and exit of the node, over real DDS and in its own process."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -187,6 +188,22 @@ def test_services_and_lazy_outputs(tester, start_node, camera, tiny_model):
         assert set(semantic[-1].data) == {2}
     with tester.diagnosing() as report:
         assert report().values['engine'] == 'openvino'
+
+
+def test_without_demt_msgs_it_works_and_says_what_is_missing(ros, tester, tiny_model, tmp_path):
+    (tmp_path / 'demt_msgs').mkdir()
+    (tmp_path / 'demt_msgs' / '__init__.py').write_text("raise ImportError('not built')")
+    node = NodeProcess(
+        ros.environ | {'PYTHONPATH': f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}'},
+        '-r', '__node:=plain', '-r', 'image:=/plain/camera', model=tiny_model)
+    try:
+        with tester.publishing('/plain/camera') as images, \
+                tester.listening('/plain/depth/image', Image) as got:
+            tester.pump(images, lambda: make_image(BLUE, stamp=tester.now()), lambda: got)
+        assert not tester.node.count_publishers('/plain/dense')
+        assert 'demt_msgs is not installed: no ~/dense' in node.log()
+    finally:
+        assert node.stop() == 0
 
 
 def test_simulated_time(tester, start_node, tiny_model):
