@@ -24,7 +24,7 @@ setup(
     maintainer_email='maintainers@demt-perception.invalid',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={f'{NAME}.synthetic': ['assets/*']},
+    package_data={f'{NAME}.inference': ['probe.jpg'], f'{NAME}.synthetic': ['assets/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
