@@ -53,6 +53,14 @@ def millimetres(metres: np.ndarray) -> np.ndarray:
     return scaled.astype(np.uint16)
 
 
+def surface_normals(raw: np.ndarray, small_depth: np.ndarray) -> np.ndarray:
+    """Return small 3xhxw normals, zero where depth is NaN: the sky has no surface."""
+    nowhere = np.isnan(small_depth).astype(np.uint8)
+    if nowhere.shape != raw.shape[1:]:
+        nowhere = nearest(nowhere, (raw.shape[1], raw.shape[2]))
+    return raw * (nowhere == 0)
+
+
 def normals(raw: np.ndarray, size: Size) -> np.ndarray:
     """Return HxWx3 float32 unit normals at the output size from 3xhxw ones of the network.
 

@@ -84,14 +84,17 @@ class Predictions:
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """Unit surface normals, HxWx3 float32, camera optical frame (REP 103): a floor is -y."""
-        return self._timed('normals', postprocess.normals, self._raw('normals'), self.size)
+        """Unit surface normals, HxWx3 float32, camera optical frame (REP 103): a floor is -y.
+
+        Zero where there is no surface: in the sky and beyond the range of depth.
+        """
+        return self._timed('normals', postprocess.normals, self._small_normals, self.size)
 
     @cached_property
     def normals_color(self) -> np.ndarray:
-        """Normals as colours (n + 1) / 2, HxWx3 uint8 RGB."""
+        """Normals as colours (n + 1) / 2, so grey without a surface, HxWx3 uint8 RGB."""
         return self._timed(
-            'normals_color', postprocess.normals_color, self._raw('normals'), self.size)
+            'normals_color', postprocess.normals_color, self._small_normals, self.size)
 
     @cached_property
     def boundary(self) -> np.ndarray:
@@ -107,6 +110,12 @@ class Predictions:
     def _small_depth(self) -> np.ndarray:
         return postprocess.valid_depth(
             self._raw('depth'), self._depth_scale, self.card.depth_range)
+
+    @cached_property
+    def _small_normals(self) -> np.ndarray:
+        raw = self._raw('normals')
+        return postprocess.surface_normals(
+            raw, self._small_depth) if 'depth' in self._outputs else raw
 
     def _make_semantic_color(self, ids: np.ndarray) -> np.ndarray:
         small = colors.colorize(ids, colors.class_table(self.card))

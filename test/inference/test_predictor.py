@@ -85,7 +85,12 @@ def test_normals_and_boundaries(predictor, quarters):
     red = np.array([200 / 127.5 - 1, -1, -1])
     np.testing.assert_allclose(
         predictions.normals[CENTRES[0]], red / np.linalg.norm(red), atol=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(predictions.normals, axis=2), 1, atol=1e-3)
+    length = np.linalg.norm(predictions.normals, axis=2)
+    assert np.all((abs(length - 1) < 1e-3) | (length == 0))
+    # The white quarter is beyond the range of depth: no surface, no normal.
+    assert np.isnan(predictions.depth[CENTRES[3]])
+    assert length[CENTRES[3]] == 0
+    np.testing.assert_allclose(length[np.isfinite(predictions.depth)], 1, atol=1e-3)
     assert predictions.boundary[CENTRES[0]] == 0
     assert predictions.boundary[144, 160] > 40  # from blue to white
 
