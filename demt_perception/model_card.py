@@ -41,7 +41,8 @@ class ModelCard:
             float32 1x3xHxW.
         focal: focal length in pixels of the input, at which the depth output is in metres.
         assumed_hfov: horizontal field of view in degrees assumed where no camera_info is known.
-        depth_range: (near, far) metres; a depth outside is published as NaN.
+        depth_range: (near, far) metres; a depth outside is published as NaN, as is what the
+            network puts beyond far before scaling by the focal length: sky.
         onnx: file name of the graph, inside the model folder.
         onnx_sha256: its SHA-256, in lower-case hexadecimal.
         metrics: measured figures, by data set.

@@ -60,7 +60,7 @@ def packages() -> Iterator[Finding]:
             yield good(f'{name} {metadata.version(name)}')
         except metadata.PackageNotFoundError:
             yield note(f'no {name}: only needed for {purpose}',
-                       "pip install 'demt_perception[train]'")
+                       "pip install '.[train]' in the repository")
 
 
 def processor() -> Iterator[Finding]:

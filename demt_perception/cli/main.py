@@ -26,12 +26,12 @@ VERBS = (
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
 INSTALL = {
     'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
-    'torch': "pip install 'demt_perception[train]'",
-    'safetensors': "pip install 'demt_perception[train]'",
-    'onnx': "pip install 'demt_perception[train]'",
-    'onnxscript': "pip install 'demt_perception[train]'",
-    'bpy': "pip install 'demt_perception[synthetic]'",
-    'OpenEXR': "pip install 'demt_perception[synthetic]'",
+    'torch': "pip install '.[train]' in the repository",
+    'safetensors': "pip install '.[train]' in the repository",
+    'onnx': "pip install '.[train]' in the repository",
+    'onnxscript': "pip install '.[train]' in the repository",
+    'bpy': "pip install '.[synthetic]' in the repository",
+    'OpenEXR': "pip install '.[synthetic]' in the repository",
     'rclpy': 'source your ROS 2 setup, or see `demt doctor`',
 }
 

@@ -21,10 +21,15 @@ def probability(values: np.ndarray, size: Size) -> np.ndarray:
 
 
 def valid_depth(raw: np.ndarray, scale: float, depth_range: tuple[float, float]) -> np.ndarray:
-    """Return small depth in metres, NaN outside the range."""
+    """Return small depth in metres, NaN outside the range.
+
+    The network says sky by a value beyond the range at the card's focal length, so that is judged
+    before scaling too: a wide camera (scale 0.5) would bring the sky down into the range.
+    """
     with np.errstate(over='ignore'):  # an absurd focal length ends out of range, as it should
         depth = raw * np.float32(scale)
-    depth[~((depth >= depth_range[0]) & (depth <= depth_range[1]))] = np.nan
+    near, far = depth_range
+    depth[~((depth >= near) & (depth <= far) & (raw <= far))] = np.nan
     return depth
 
 

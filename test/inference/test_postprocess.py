@@ -130,3 +130,10 @@ def test_near_is_warm_far_is_cool_and_invalid_black():
     assert far[2] > far[0]
     assert (invalid == 0).all()
     assert (colors.depth_table()[0, 1:].sum(axis=1) > 60).all(), 'only invalid may look black'
+
+
+def test_sky_stays_invalid_under_a_wide_camera():
+    # Sky comes out at 150 m, beyond 100; half the focal length must not make it 75 m.
+    raw = np.array([[150, 90]], np.float32)
+    np.testing.assert_array_equal(
+        postprocess.valid_depth(raw, 0.5, (0.5, 100.0)), [[np.nan, 45]])
