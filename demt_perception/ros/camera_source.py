@@ -101,7 +101,8 @@ class CameraSource(Node):
                 self._publish(frame)
             self.finished.set_result(None)
         except Exception as error:  # raised again in main, which ends the process
-            if not self._stop.is_set():
+            # Publishing fails when ROS is shut down under it: that is no error.
+            if not self._stop.is_set() and self.context.ok():
                 self.finished.set_exception(error)
 
     def _wait(self, begin: float, offset: float) -> float:
@@ -142,7 +143,8 @@ def main(args: list[str] | None = None) -> int:
         if node.finished.exception() is not None:
             node.get_logger().fatal(str(node.finished.exception()))
             return 1
-        node.get_logger().info('the source has ended')
+        if node.finished.done():
+            node.get_logger().info('the source has ended')
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

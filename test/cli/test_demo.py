@@ -37,7 +37,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(*arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, '-m', 'demt_perception.cli', 'demo', *map(str, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # Tests run in the background have interrupts ignored, and children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def running(mark: str) -> list[str]:
