@@ -67,7 +67,9 @@ def probe(shape: tuple[int, int, int, int]) -> np.ndarray:
 
     On noise, where a network is unsure of everything, rounding looks worse than it is on a road.
     """
-    image = cv2.imread(str(PICTURE), cv2.IMREAD_COLOR)
-    image = cv2.resize(image, (shape[3], shape[2]), interpolation=cv2.INTER_AREA)
+    picture = cv2.imread(str(PICTURE), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise FileNotFoundError(f'{PICTURE} cannot be read: install demt_perception again')
+    image = cv2.resize(picture, (shape[3], shape[2]), interpolation=cv2.INTER_AREA)
     scaled = (image[..., ::-1].astype(np.float32) - 127) / 100
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
