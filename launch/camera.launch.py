@@ -34,8 +34,8 @@ ARGUMENTS = (
         'camera_info_file', default_value='',
         description='calibration YAML of the source, as written by camera_calibration'),
     DeclareLaunchArgument(
-        'image_transport', default_value='raw', choices=['raw', 'compressed'],
-        description='how the images come'),
+        'image_transport', default_value='', choices=['', 'raw', 'compressed'],
+        description='how the images come; empty = as the parameter file says'),
     DeclareLaunchArgument(
         'target', default_value='auto', choices=['auto', *TARGETS],
         description='kind of machine: chooses the parameter file; auto = by what is found'),
@@ -47,8 +47,9 @@ ARGUMENTS = (
         'use_sim_time', default_value='false', choices=['true', 'false'],
         description='take the time from /clock'),
     DeclareLaunchArgument(
-        'autostart', default_value='true', choices=['true', 'false'],
-        description='configure and activate the node by itself'),
+        'autostart', default_value='', choices=['', 'true', 'false'],
+        description='configure and activate the node by itself; empty = as the parameter file '
+                    'says'),
     DeclareLaunchArgument('log_level', default_value='info', description='logging severity'),
     DeclareLaunchArgument(
         'rviz', default_value='false', choices=['true', 'false'], description='start RViz too'),
@@ -71,10 +72,10 @@ def start_nodes(context: LaunchContext) -> list:
         ('camera_info', topic.rpartition('/')[0] + '/camera_info' if '/' in topic
          else 'camera_info'),
     ]
-    parameters = {
-        'use_sim_time': value('use_sim_time') == 'true',
-        'image_transport': value('image_transport'),
-    }
+    parameters: dict = {'use_sim_time': value('use_sim_time') == 'true'}
+    if value('image_transport'):
+        parameters['image_transport'] = value('image_transport')
+    autostart = {'autostart': value('autostart') == 'true'} if value('autostart') else {}
     common = {
         'namespace': value('namespace'),
         'remappings': remappings,
@@ -85,7 +86,7 @@ def start_nodes(context: LaunchContext) -> list:
         LogInfo(msg=f'demt_perception: target {target}, parameters {params_file}'),
         Node(
             package='demt_perception', executable='perception_node', name='demt_perception',
-            parameters=[params_file, parameters, {'autostart': value('autostart') == 'true'}],
+            parameters=[params_file, parameters | autostart],
             **common),
     ]
     if value('source'):

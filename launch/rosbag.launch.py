@@ -49,10 +49,15 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'use_sim_time', default_value='true', choices=['true', 'false'],
             description="take the time from /clock: the bag's own time"),
+        DeclareLaunchArgument(
+            'delay', default_value='5', description='seconds before the bag starts to play'),
         OpaqueFunction(function=find_camera),
-        ExecuteProcess(
-            cmd=['ros2', 'bag', 'play', LaunchConfiguration('bag'), '--clock'],
-            name='rosbag_play', output='screen'),
+        # First: it also sets the transport that large images need, for the player too.
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(LAUNCH / 'camera.launch.py'))),
+        # The delay lets the node load its model, so that the bag's first frames count.
+        ExecuteProcess(
+            cmd=['ros2', 'bag', 'play', LaunchConfiguration('bag'), '--clock', '--delay',
+                 LaunchConfiguration('delay')],
+            name='rosbag_play', output='screen'),
     ])

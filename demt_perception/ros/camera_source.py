@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -28,6 +28,7 @@ from std_msgs.msg import Header
 from demt_perception.ros.camera_frames import preparation, TRANSPORTS
 from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
 from demt_perception.ros.conversions import ImageFiller
+from demt_perception.ros.number_parameter import declare_number
 from demt_perception.ros.read_ahead import ReadAhead
 from demt_perception.ros.sources import Frame, open_source, SourceError
 
@@ -44,9 +45,8 @@ class CameraSource(Node):
         super().__init__('camera')
         source = open_source(self._parameter(
             'source', '', 'video file, folder of images, device index, rosbag2 folder or file'))
-        self._rate = self._parameter(
-            'rate', 0.0, 'frames a second; 0 = as the source has them',
-            floating_point_range=[FloatingPointRange(from_value=0.0, to_value=1000.0)])
+        self._rate = declare_number(self, 'rate', 0.0, 0.0, 1000.0, ParameterDescriptor(
+            description='frames a second; 0 = as the source has them', read_only=True))
         loop = self._parameter('loop', True, 'start anew at the end of a recording')
         self._frame_id = self._parameter(
             'frame_id', 'camera_optical_frame', 'frame of images that bring none')

@@ -35,8 +35,9 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str) ->
         return ERROR, failure
     if state != 'active':
         return (WARN if state == 'unconfigured' else OK), f'{state}: no frames are processed'
-    if 'engine_error' in snapshot.new:
-        return ERROR, _counted(snapshot, 'engine_error')
+    for reason in ('engine_error', 'publish_error'):
+        if reason in snapshot.new:
+            return ERROR, _counted(snapshot, reason)
     if input_trouble:
         return WARN, input_trouble
     troubles = [name for name in snapshot.new if name not in (*_NORMAL, *_NORMAL_EVENTS)]

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from demt_perception.inference import DEFAULT_MODEL, ENGINES
+from demt_perception.ros.number_parameter import declare_number, number_trouble
 
 TRANSPORTS = ('raw', 'compressed')
+NUMBERS = {'output_scale': (0.01, 4.0), 'max_age': (0.0, 1e9), 'no_frame_timeout': (0.1, 3600.0),
+           'diagnostics_period': (0.05, 3600.0)}
 # Fixed for the life of the process; every other parameter is taken over by `configure`.
 _FIXED = ('autostart', 'diagnostics_period')
 
@@ -33,8 +36,11 @@ def declare_parameters(node: Node) -> None:
         fixed = name in _FIXED
         if not fixed:
             description += '; taken over by configure'
-        node.declare_parameter(name, default, ParameterDescriptor(
-            description=description, read_only=fixed, **more))
+        descriptor = ParameterDescriptor(description=description, read_only=fixed, **more)
+        if name in NUMBERS:
+            declare_number(node, name, default, *NUMBERS[name], descriptor)
+        else:
+            node.declare_parameter(name, default, descriptor)
 
     declare('autostart', True, 'configure and activate without being asked')
     declare('model', DEFAULT_MODEL, 'name of an installed model, or a model folder')
@@ -45,14 +51,10 @@ def declare_parameters(node: Node) -> None:
             "[0, 0] = the model card's")
     declare('image_transport', 'raw', 'raw: Image on image; compressed: CompressedImage on '
             'image/compressed')
-    declare('output_scale', 1.0, 'size of the outputs relative to the image',
-            floating_point_range=[FloatingPointRange(from_value=0.01, to_value=4.0)])
-    declare('max_age', 0.5, 'seconds; older frames are dropped; 0 = no limit',
-            floating_point_range=[FloatingPointRange(from_value=0.0, to_value=1e9)])
-    declare('no_frame_timeout', 5.0, 'seconds without a frame after which the node says why',
-            floating_point_range=[FloatingPointRange(from_value=0.1, to_value=3600.0)])
-    declare('diagnostics_period', 1.0, 'seconds between reports on /diagnostics',
-            floating_point_range=[FloatingPointRange(from_value=0.05, to_value=3600.0)])
+    declare('output_scale', 1.0, 'size of the outputs relative to the image')
+    declare('max_age', 0.5, 'seconds; older frames are dropped; 0 = no limit')
+    declare('no_frame_timeout', 5.0, 'seconds without a frame after which the node says why')
+    declare('diagnostics_period', 1.0, 'seconds between reports on /diagnostics')
 
 
 def read_settings(node: Node) -> Settings:
@@ -73,4 +75,10 @@ def read_settings(node: Node) -> Settings:
                          f'{", ".join(TRANSPORTS)}')
     return Settings(
         get('model'), get('engine'), get('threads'), size if any(size) else None,
-        get('image_transport'), get('output_scale'), get('max_age'), get('no_frame_timeout'))
+        get('image_transport'), float(get('output_scale')), float(get('max_age')),
+        float(get('no_frame_timeout')))
+
+
+def value_trouble(name: str, value: Any) -> str:
+    """Return why a new value of a number parameter cannot be taken, or ''."""
+    return number_trouble(name, value, *NUMBERS[name]) if name in NUMBERS else ''

@@ -51,10 +51,11 @@ class Perception:
 
     def deactivate(self) -> None:
         """Stop listening, finish the frame in hand, publish nothing more."""
+        # The pipeline first: the frame in hand still needs its camera_info.
+        self._stop_pipeline()
         if self.reception is not None:
             self.reception.destroy()
             self.reception = None
-        self._stop_pipeline()
 
     def close(self) -> None:
         """Stop, take back the topics and free the model."""

@@ -23,7 +23,12 @@ from demt_perception.inference import Predictor
 from demt_perception.ros.frame_statistics import Snapshot
 from demt_perception.ros.health import Inference, verdict
 from demt_perception.ros.optional_messages import demt_srvs, missing_text
-from demt_perception.ros.parameters import declare_parameters, read_settings, Settings
+from demt_perception.ros.parameters import (
+    declare_parameters,
+    read_settings,
+    Settings,
+    value_trouble,
+)
 from demt_perception.ros.perception import describe, load_predictor, Perception
 from demt_perception.ros.reports import Reports
 
@@ -45,7 +50,7 @@ class PerceptionNode(LifecycleNode):
         self._reports = Reports(self)
         # Steady time: reports go on while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(self.get_parameter('diagnostics_period').value, self._report,
+        self.create_timer(float(self.get_parameter('diagnostics_period').value), self._report,
                           clock=steady)
         if demt_srvs:
             self.create_service(demt_srvs.SetTasks, '~/set_tasks', self._on_set_tasks)
@@ -70,7 +75,11 @@ class PerceptionNode(LifecycleNode):
         try:
             settings = read_settings(self)
             predictor = load_predictor(settings)
-            self._perception = Perception(self, settings, predictor)
+            try:
+                self._perception = Perception(self, settings, predictor)
+            except Exception:
+                predictor.close()
+                raise
         except Exception as error:
             self._fail(f'cannot be configured: {error}')
             return FAILURE
@@ -128,9 +137,12 @@ class PerceptionNode(LifecycleNode):
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         """Refuse what would not take effect: say yes only to what is then true."""
+        for parameter in parameters:
+            if trouble := value_trouble(parameter.name, parameter.value):
+                return SetParametersResult(successful=False, reason=trouble)
         fixed = [p.name for p in parameters
                  if self._perception is not None and p.name in Settings.__dataclass_fields__
-                 and p.value != self.get_parameter(p.name).value]
+                 and _plain(p.value) != _plain(self.get_parameter(p.name).value)]
         if fixed:
             return SetParametersResult(
                 successful=False, reason=f'{", ".join(fixed)} is taken over by configure: '
@@ -208,6 +220,11 @@ class PerceptionNode(LifecycleNode):
         if snapshot.silence > self._perception.settings.no_frame_timeout:
             return watch.silence(snapshot)
         return watch.loss(snapshot)
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, which rclpy has of two kinds, as lists that compare."""
+    return list(value) if hasattr(value, '__len__') and not isinstance(value, str) else value
 
 
 def main(args: list[str] | None = None) -> int:

@@ -115,26 +115,24 @@ class Pipeline:
 
     def _run_inference(self) -> None:
         while self._ready.wait_empty() and (frame := self._arrived.take()) is not None:
-            self._drop_on_error(self._infer, frame)
+            self._drop_on_error(self._infer, frame, 'engine_error')
 
     def _run_publication(self) -> None:
         while (result := self._ready.take()) is not None:
-            self._drop_on_error(self._publish, result)
+            self._drop_on_error(self._publish, result, 'publish_error')
 
-    def _drop_on_error(self, work: Callable[[Any], None], item: Any) -> None:
-        """Keep the thread alive whatever a frame does to it."""
+    def _drop_on_error(self, work: Callable[[Any], None], item: Any, reason: str) -> None:
+        """Keep the thread alive whatever a frame does to it; count it for a reason."""
         try:
             work(item)
         except BadImageError as error:
             self._node.report_drop(error.reason, str(error))
         except Exception as error:
-            self._node.report_drop('engine_error', f'{type(error).__name__}: {error}')
+            self._node.report_drop(reason, f'{type(error).__name__}: {error}')
 
     def _infer(self, frame: Frame) -> None:
         begin = time.monotonic()
-        age = age_seconds(self._node.now(), frame.stamp)
-        if self._max_age and age is not None and age > self._max_age:
-            self._node.report_drop('too_old', too_old_text(age, self._max_age))
+        if self._is_too_old(frame):
             return
         wanted = self._node.wanted()
         if not wanted:
@@ -150,8 +148,17 @@ class Pipeline:
             frame, predictions, info, wanted,
             {'wait': begin - frame.received, 'convert': converted - begin}, time.monotonic()))
 
+    def _is_too_old(self, frame: Frame) -> bool:
+        age = age_seconds(self._node.now(), frame.stamp)
+        if not self._max_age or age is None or age <= self._max_age:
+            return False
+        self._node.report_drop('too_old', too_old_text(age, self._max_age))
+        return True
+
     def _publish(self, result: Result) -> None:
         begin = time.monotonic()
+        if self._is_too_old(result.frame):  # it may have aged in work: a hanging engine
+            return
         sending = self._node.publish(result)
         age = age_seconds(self._node.now(), result.frame.stamp)
         stages = {**result.stages, **result.predictions.timings,

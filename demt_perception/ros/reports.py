@@ -44,6 +44,7 @@ class Reports:
             device=inference.device, precision=inference.precision,
             input_rate=snapshot.input_rate, output_rate=snapshot.output_rate,
             received=snapshot.received, processed=snapshot.processed, dropped=snapshot.dropped,
+            idle=snapshot.idle,
             drop_reasons=list(snapshot.drops), drop_counts=list(snapshot.drops.values()),
             stages=list(snapshot.stages), p50_ms=[p50 for p50, _ in snapshot.stages.values()],
             p95_ms=[p95 for _, p95 in snapshot.stages.values()], last_frame_age_s=age)

@@ -9,7 +9,7 @@ rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 from rclpy.context import Context
 from rclpy.parameter import Parameter
 
-from demt_perception.ros.parameters import declare_parameters, read_settings
+from demt_perception.ros.parameters import declare_parameters, read_settings, value_trouble
 
 REFERENCE = Path(__file__).resolve().parents[2] / 'config' / 'perception.yaml'
 
@@ -61,3 +61,19 @@ def test_bad_values_are_refused_with_what_is_wanted(make_node, values):
 def test_values_out_of_range_are_refused_at_once(make_node, values):
     with pytest.raises(rclpy.exceptions.InvalidParameterValueException):
         make_node(**values)
+
+
+def test_whole_numbers_are_numbers(make_node):
+    settings = read_settings(make_node(max_age=0, output_scale=1, no_frame_timeout=7))
+    assert (settings.max_age, settings.output_scale, settings.no_frame_timeout) == (0.0, 1.0, 7.0)
+    assert isinstance(settings.max_age, float)
+
+
+@pytest.mark.parametrize('values', [
+    {'max_age': 'soon'}, {'max_age': True}, {'max_age': -1}, {'output_scale': 5},
+    {'max_age': float('nan')}])
+def test_what_is_no_number_in_range_is_refused(make_node, values):
+    with pytest.raises(rclpy.exceptions.InvalidParameterValueException):
+        make_node(**values)
+    name, value = next(iter(values.items()))
+    assert f'{name} is {value!r}' in value_trouble(name, value)
