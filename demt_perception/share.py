@@ -1,10 +1,8 @@
-"""Where the package's data files lie: installed by ament or pip, or in the source tree."""
+"""Data files of the package, installed by ament or pip or in the source tree."""
 
-import os
 from pathlib import Path
-import sys
 
-_SHARE = Path('share', 'demt_perception')
+from demt_perception.inference.models import share_folders
 
 
 def share_file(name: str) -> Path:
@@ -13,10 +11,7 @@ def share_file(name: str) -> Path:
     Raises:
         FileNotFoundError: it is nowhere; the text lists where it was looked for.
     """
-    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
-    # The source tree first: whoever runs from it means its files, not an older installation's.
-    folders = [Path(__file__).resolve().parents[1],
-               *(Path(prefix) / _SHARE for prefix in prefixes if prefix)]
+    folders = share_folders('')
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -6,6 +6,7 @@ from pathlib import Path
 import sys
 
 from demt_perception.cli.finding import bad, Finding, good, note, try_python
+from demt_perception.ros.transport import profile_variable, transport_environment
 
 ROS = Path('/opt/ros')
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -62,10 +63,9 @@ def transport() -> Iterator[Finding]:
     yield _try_transport(
         'as set in this shell', os.environ, bad if own else note,
         'start the nodes by the launch files or `make demo`, which set the transport, or export '
-        'FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for every node')
+        f"{profile_variable(os.environ)}, for every node, as the package's config/fastdds.xml")
     if not own:
         from demt_perception.inference.models import share_folders
-        from demt_perception.ros.transport import transport_environment
 
         profile = next((p for folder in share_folders('config')
                         if (p := folder / 'fastdds.xml').is_file()), None)
@@ -114,7 +114,7 @@ def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     if not builtin and not profiles:
         yield note('no transport set: Fast DDS loses large best-effort images without a word',
                    'use the launch files or `make demo`, or export '
-                   'FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA')
+                   f"{profile_variable(environ)} as the package's config/fastdds.xml")
     if 'MALLOC_MMAP_THRESHOLD_' not in environ:
         yield note('MALLOC_MMAP_THRESHOLD_ is not set: every image is fresh memory, which costs '
                    'milliseconds', 'export MALLOC_MMAP_THRESHOLD_=1073741824 '

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 import json
 from pathlib import Path
+import sys
 from typing import Any
 
 
@@ -25,6 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from demt_perception.model_card import load_card, save_card
     from demt_perception.training.evaluate import evaluate_camvid, evaluate_rendered
 
+    if not (args.camvid or args.rendered):
+        print('demt eval: nothing to measure on: give --camvid, --rendered or both',
+              file=sys.stderr)
+        return 2
     folder = find_model(args.model)
     predictor = Predictor(folder, engine=args.engine)
     figures: dict = {}

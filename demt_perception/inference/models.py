@@ -13,13 +13,14 @@ SHARE = Path('share', 'demt_perception')
 def share_folders(name: str) -> list[Path]:
     """Return where a folder of the package's files may be, ``models`` or ``config``.
 
-    What ament or pip installed comes first, then the source tree.
+    The source tree comes first: whoever runs from it means its files, not those of an older
+    installation. Then what ament or pip installed.
     """
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
     return [
+        Path(__file__).resolve().parents[2] / name,
         *(Path(prefix) / SHARE / name for prefix in prefixes if prefix),
         Path(sys.prefix) / SHARE / name,
-        Path(__file__).resolve().parents[2] / name,
     ]
 
 

@@ -29,7 +29,11 @@ def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> di
     """
     wanted = dict(_MALLOC)
     if not any(environ.get(name) for name in _OWN):
-        # Fast DDS 3 (Kilted) renamed it and warns about the old name.
-        old = environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-        wanted[f'{"FASTRTPS" if old else "FASTDDS"}_DEFAULT_PROFILES_FILE'] = str(profile)
+        wanted[profile_variable(environ)] = str(profile)
     return {name: value for name, value in wanted.items() if name not in environ}
+
+
+def profile_variable(environ: Mapping[str, str]) -> str:
+    """Return the variable that names the profile: Fast DDS 3 (Kilted) renamed it, and warns."""
+    old = environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+    return 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
