@@ -49,7 +49,7 @@ def test_damaged_model_is_bad(tiny_model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(('environment', 'level', 'said'), [
-    ({}, Level.NOTE, 'LARGE_DATA'),
+    ({}, Level.NOTE, 'fastdds.xml'),
     ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'},
      Level.BAD, 'is ignored'),
     ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA', 'ROS_LOCALHOST_ONLY': '1'},
