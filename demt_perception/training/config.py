@@ -23,6 +23,7 @@ class TrainConfig:
         focal: canonical focal length in network-input pixels.
         far: depth of sky, in canonical metres.
         loss_weights: {task: weight}.
+        sources: what the data are and their terms, by name; goes onto the model card.
     """
 
     camvid: str
@@ -46,6 +47,7 @@ class TrainConfig:
     ema: float = 0.998
     loss_weights: dict[str, float] = field(default_factory=lambda: {
         'semseg': 1.0, 'depth': 1.0, 'normals': 0.7, 'edge': 5.0})
+    sources: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     threads: int = 2
     bf16: bool = True

@@ -1,0 +1,63 @@
+"""The shipped model does what its card says, on pictures it was not trained on."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from demt_perception.inference import Predictor
+from demt_perception.model_card import load_card
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / 'models' / 'demt_driving_fast'
+CAMVID = ROOT.parent / 'shared' / 'data' / 'camvid'
+SKY, BUILDING, ROAD = 0, 1, 3
+
+
+@pytest.fixture(scope='module', params=['openvino', 'onnxruntime'])
+def predictor(request):
+    pytest.importorskip(request.param)
+    return Predictor(MODEL, engine=request.param)
+
+
+def test_card_tells_what_it_was_trained_with_and_how_good_it_is():
+    card = load_card(MODEL)
+    assert 'research' in card.licence
+    assert card.training['iterations'] > 0
+    assert card.metrics['camvid_test']['miou'] >= 0.55
+    assert card.metrics['rendered_held_out']['depth']['abs_rel'] < 0.25
+    assert sum(file.stat().st_size for file in MODEL.iterdir()) < 30e6
+
+
+def test_a_street_is_understood(predictor):
+    """The held-out generated street that ships with the package; its geometry is known."""
+    image = cv2.imread(str(ROOT / 'demt_perception' / 'inference' / 'probe.jpg'))
+    height, width = image.shape[:2]
+    result = predictor.predict(image)
+    bottom = (slice(int(0.85 * height), None), slice(width // 4, 3 * width // 4))
+    assert np.mean(result.semantic[bottom] == ROAD) > 0.9
+    # The road points up and comes nearer downwards.
+    assert np.nanmean(result.normals[bottom][..., 1]) < -0.95
+    rows = np.nanmedian(result.depth[int(0.7 * height):, width // 3:2 * width // 3], axis=1)
+    assert rows[0] > 1.3 * rows[-1]
+    assert 1 < rows[-1] < 12
+    assert np.isnan(result.depth[result.semantic == SKY]).mean() > 0.8
+    assert 0.02 < (result.boundary > 127).mean() < 0.4
+
+
+def test_camvid_is_segmented_as_the_card_says(predictor):
+    if not CAMVID.exists():
+        pytest.skip(f'{CAMVID} is not at hand')
+    pytest.importorskip('torch', reason='the evaluation is part of training')
+    from demt_perception.training.datasets import CamVid
+    from demt_perception.training.metrics import ConfusionMatrix
+    dataset, confusion = CamVid(CAMVID, 'test'), ConfusionMatrix(11)
+    for index in range(0, len(dataset), 4):
+        sample = dataset[index]
+        bgr = np.ascontiguousarray(sample.image[..., ::-1])
+        confusion.add(predictor.predict(bgr).semantic, sample.semseg)
+    card = predictor.card.metrics['camvid_test']['miou']
+    # A quarter of the pictures, in another engine or precision.
+    assert confusion.miou() == pytest.approx(card, abs=0.03)
+    assert confusion.miou() > 0.55
