@@ -50,8 +50,9 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
         input_size=config.input_size, size_multiple=SIZE_MULTIPLE, mean=MEAN, std=STD,
         focal=config.focal, assumed_hfov=60.0, depth_range=(NEAR, FAR), onnx='model.onnx',
         onnx_sha256=file_sha256(out / 'model.onnx'), licence=licence,
-        training={'sources': dict(config.sources), 'iterations': config.iterations, 'batch': config.batch,
-                  'loss_weights': dict(config.loss_weights), 'seed': config.seed})
+        training={'sources': dict(config.sources), 'iterations': config.iterations,
+                  'batch': config.batch, 'loss_weights': dict(config.loss_weights),
+                  'seed': config.seed})
     save_card(card, out)
     return card
 
