@@ -79,6 +79,8 @@ def test_the_report_holds_every_figure(finished):
     stats = report['stats']
     assert stats['model'] == 'tiny_model'
     assert 0 < stats['processed'] <= stats['received']
+    in_work = stats['received'] - stats['processed'] - stats['dropped'] - stats['idle']
+    assert 0 <= in_work <= 3
     assert sum(stats['drop_counts'].values()) == stats['dropped']
     assert 0 < stats['stages']['total']['p50_ms'] <= stats['stages']['total']['p95_ms']
     # The node needs memory, and no torch; latency as the node sees it is part of what we see.

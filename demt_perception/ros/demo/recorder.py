@@ -149,7 +149,7 @@ def measure(recorder: Recorder) -> dict[str, Any]:
         result['stats'] = {
             'model': last.model, 'engine': last.engine, 'device': last.device,
             'precision': last.precision, 'received': last.received,
-            'processed': last.processed, 'dropped': last.dropped,
+            'processed': last.processed, 'dropped': last.dropped, 'idle': last.idle,
             'drop_counts': dict(zip(last.drop_reasons, map(int, last.drop_counts), strict=True)),
             'stages': _stages(recorder.stats),
         }

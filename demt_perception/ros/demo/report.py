@@ -19,7 +19,8 @@ def _summary(result: dict[str, Any], playing: str) -> list[str]:
             f'model        {stats["model"]} on {stats["engine"]}, {stats["device"]}, '
             f'{stats["precision"]}',
             f'frames       in {stats["received"]}, processed {stats["processed"]}, '
-            f'dropped {stats["dropped"]}' + (f' ({drops})' if drops else ''),
+            f'dropped {stats["dropped"]}' + (f' ({drops})' if drops else '')
+            + (f', idle {stats["idle"]} (nobody listened yet)' if stats['idle'] else ''),
         ]
         stages = stats['stages']
         if 'total' in stages:
