@@ -18,6 +18,7 @@ from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 import numpy as np
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
@@ -113,16 +114,20 @@ class StateWatch:
 
 def record(recorder: Recorder, watch: StateWatch, seconds: float) -> bool:
     """Spin until the measurement is over; return whether anything came."""
+    # One executor for all the time: `rclpy.spin_once` would serve a single message each time,
+    # and the topics at the end of the list hardly ever.
+    executor = SingleThreadedExecutor()
+    executor.add_node(recorder)
     limit = time.monotonic() + FIRST_TIMEOUT
     while not recorder.outputs():
-        rclpy.spin_once(recorder, timeout_sec=0.05)
+        executor.spin_once(0.05)
         if time.monotonic() > limit or watch.has_failed():
             return False
     begin = time.monotonic()
     tell('first', time=time.time())
     told = begin
     while (now := time.monotonic()) < begin + seconds:
-        rclpy.spin_once(recorder, timeout_sec=0.05)
+        executor.spin_once(0.05)
         if now - told > 0.25:
             told = now
             tell('progress', elapsed=now - begin, frames=recorder.outputs())
