@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder for the results (default: out/demo)')
     parser.add_argument('--model', default='', help='model name or folder')
     parser.add_argument('--engine', default='', help='auto, openvino or onnxruntime')
+    parser.add_argument('--no-pictures', dest='pictures', action='store_false',
+                        help='only measure: no video, no sheet, no second listener to the camera')
+    parser.add_argument('--dense', action='store_true',
+                        help='subscribe to `dense` too, which repeats all outputs in one message')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     print(f'playing {playing}', flush=True)
     result = run_demo(Options(source, camera_info, args.seconds, args.out, model,
-                              args.engine))
+                              args.engine, args.pictures, args.dense))
     table = make_table(result, playing)
     (args.out / 'table.txt').write_text(table)
     (args.out / 'report.json').write_text(

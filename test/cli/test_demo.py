@@ -59,7 +59,8 @@ def running(mark: str) -> list[str]:
 def finished(street, tiny_model, tmp_path_factory) -> tuple[Path, str]:
     """A demo that has ended well: its folder and its output."""
     out = tmp_path_factory.mktemp('demo')
-    process = demo('--source', street, '--seconds', 3, '--model', tiny_model, '--out', out)
+    process = demo('--source', street, '--seconds', 3, '--model', tiny_model, '--out', out,
+                   '--dense')
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
     return out, output
@@ -97,6 +98,18 @@ def test_the_table_is_printed_and_written(finished):
     for text in ('frames       in ', 'camera stamp to publication: p50', 'torch is not loaded',
                  'semantic/overlay', 'dense'):
         assert text in table
+
+
+def test_measuring_alone_makes_no_pictures(street, tiny_model, tmp_path):
+    process = demo('--source', street, '--seconds', 2, '--model', tiny_model, '--out', tmp_path,
+                   '--no-pictures')
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    topics = json.loads((tmp_path / 'report.json').read_text())['topics']
+    assert topics.keys() == {*(output.topic for output in OUTPUTS), 'depth/camera_info'}
+    assert topics['semantic/image']['messages'] > 5
+    assert not (tmp_path / 'demo.mp4').exists()
+    assert not (tmp_path / 'sheet.png').exists()
 
 
 def test_the_pictures_show_what_was_sent(finished, street):

@@ -28,7 +28,8 @@ from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_vi
 from demt_perception.ros.demo.serialized_image import stamp_ns
 from demt_perception.ros.outputs import OUTPUTS
 
-TOPICS = (*(output.topic for output in OUTPUTS), 'depth/camera_info', 'dense')
+TOPICS = (*(output.topic for output in OUTPUTS), 'depth/camera_info')
+DENSE = 'dense'  # all of them again in one message: a consumer takes the topics, or this one
 FIRST_TIMEOUT = 90.0
 SHEET_ROWS = 6
 VIDEO_PERIOD = 0.1
@@ -37,19 +38,27 @@ VIDEO_PERIOD = 0.1
 class Recorder(Node):
     """Counts the messages of each topic and keeps what the pictures need."""
 
-    def __init__(self, node: str, image: str) -> None:
-        """Subscribe to the image topic and to the outputs of a node, both by full name."""
+    def __init__(self, node: str, image: str, pictures: bool, dense: bool) -> None:
+        """Subscribe to the outputs of a node, by full names.
+
+        Args:
+            node: the perception node.
+            image: the camera's topic; subscribed for pictures only.
+            pictures: keep what video and sheet need.
+            dense: subscribe to ``dense`` too.
+        """
         super().__init__('demo_recorder')
         from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
-        kinds = {'depth/camera_info': CameraInfo, 'dense': DensePrediction}
+        kinds = {'depth/camera_info': CameraInfo, DENSE: DensePrediction}
         # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
         self.received: dict[str, list[tuple[float, int, float]]] = {
-            name: [] for name in (image, *TOPICS)}
+            name: [] for name in ((image,) * pictures + TOPICS + (DENSE,) * dense)}
         self.sizes: dict[str, int] = {}
         self.stats: list[Any] = []
         self.label_table: Any = None
         self.sampler = PanelSampler(VIDEO_PERIOD)
         self._image = image
+        self._pictures = pictures
         # Serialised: what is only counted need not be converted.
         self._listeners = [
             self.create_subscription(
@@ -69,7 +78,7 @@ class Recorder(Node):
         self.sizes[name] = len(data)
         if name == self._image:
             self.sampler.add_camera(stamp, data)
-        elif name in VIEWS:
+        elif name in VIEWS and self._pictures:
             self.sampler.add_view(name, stamp, data, now)
 
     def _on_label_table(self, message: Any) -> None:
@@ -199,9 +208,11 @@ def main() -> int:
     parser.add_argument('--model', required=True, help='folder of the model that the node runs')
     parser.add_argument('--node', default='/demt_perception')
     parser.add_argument('--image', default='/image')
+    parser.add_argument('--no-pictures', dest='pictures', action='store_false')
+    parser.add_argument('--dense', action='store_true')
     args = parser.parse_args()
     rclpy.init()
-    recorder = Recorder(args.node, args.image)
+    recorder = Recorder(args.node, args.image, args.pictures, args.dense)
     try:
         came = record(recorder, StateWatch(recorder, args.node), args.seconds)
     finally:

@@ -32,6 +32,8 @@ class Options:
         out: folder for results and logs; exists.
         model: model folder.
         engine: engine name, or auto.
+        pictures: make video and sheet; without, the recorder costs less.
+        dense: subscribe to DensePrediction too.
     """
 
     source: str
@@ -40,6 +42,8 @@ class Options:
     out: Path
     model: str
     engine: str
+    pictures: bool = True
+    dense: bool = False
 
 
 def run_demo(options: Options) -> dict[str, Any]:
@@ -59,7 +63,9 @@ def run_demo(options: Options) -> dict[str, Any]:
 
     try:
         recorder = start('recorder', 'demo.recorder', '--seconds', str(options.seconds),
-                         '--out', str(options.out), '--model', options.model, pipe=True)
+                         '--out', str(options.out), '--model', options.model,
+                         *([] if options.pictures else ['--no-pictures']),
+                         *(['--dense'] if options.dense else []), pipe=True)
         node = start('node', 'perception_node', *_parameters(
             model=options.model, engine=options.engine))
         camera = start('camera', 'camera_source', *_parameters(
