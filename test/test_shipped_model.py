@@ -30,6 +30,11 @@ def test_card_tells_what_it_was_trained_with_and_how_good_it_is():
     assert sum(file.stat().st_size for file in MODEL.iterdir()) < 30e6
 
 
+def test_no_path_of_the_training_machine_is_shipped():
+    graph = (MODEL / 'model.onnx').read_bytes()
+    assert not [text for text in (b'.py"', b'site-packages', b'/home/') if text in graph]
+
+
 def test_a_street_is_understood(predictor):
     """The held-out generated street that ships with the package; its geometry is known."""
     image = cv2.imread(str(ROOT / 'demt_perception' / 'inference' / 'probe.jpg'))

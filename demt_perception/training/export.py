@@ -66,6 +66,20 @@ def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path) -> None:
         deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
         input_names=['image'], output_names=list(deployed.names), external_data=False,
         dynamic_shapes=({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},), verbose=False)
+    _strip_notes(path)
+
+
+def _strip_notes(path: Path) -> None:
+    """Remove the exporter's notes: every node holds a stack trace with paths of this machine."""
+    import onnx
+
+    model = onnx.load(path)
+    parts = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
+             *model.graph.output, *model.graph.initializer]
+    for part in parts:
+        part.ClearField('metadata_props')
+        part.ClearField('doc_string')
+    onnx.save(model, path)
 
 
 def check_parity(deployed: Deployed, path: Path, size: tuple[int, int]) -> None:

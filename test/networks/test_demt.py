@@ -67,6 +67,8 @@ def test_export_takes_several_sizes_and_equals_torch(model, tmp_path):
     deployed = Deployed(model, DRIVING, 150.0).eval()
     write_onnx(deployed, (64, 128), tmp_path / 'model.onnx')
     check_parity(deployed, tmp_path / 'model.onnx', (64, 128))
+    graph = (tmp_path / 'model.onnx').read_bytes()
+    assert b'demt_perception/' not in graph and b'site-packages' not in graph, 'machine paths'
 
 
 def test_parity_check_notices_a_difference(model, tmp_path):
