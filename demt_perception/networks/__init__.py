@@ -1,6 +1,7 @@
 """The networks, as plain torch modules."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from demt_perception.networks.demt import DeMT
 from demt_perception.networks.efficientnet_lite import EfficientNetLite0, imagenet_weights
@@ -24,7 +25,7 @@ def output_channels(tasks: tuple[str, ...], classes: int) -> dict[str, int]:
 
 def create_model(name: str, backbone: str = 'efficientnet_lite0',
                  outputs: Mapping[str, int] | None = None, pretrained: bool = False,
-                 **options: object) -> DeMT:
+                 **options: Any) -> DeMT:
     """Build a network with random or ImageNet-trained encoder weights.
 
     Args:
@@ -49,4 +50,4 @@ def create_model(name: str, backbone: str = 'efficientnet_lite0',
         encoder.load_imagenet(weights())
     if outputs is None:
         outputs = output_channels(('semseg', 'depth', 'normals', 'edge'), 11)
-    return MODELS[name](encoder, outputs, **options)  # type: ignore[arg-type]
+    return MODELS[name](encoder, outputs, **options)

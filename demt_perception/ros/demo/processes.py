@@ -54,8 +54,8 @@ class Process:
         try:
             text = Path(f'/proc/{self.pid}/status').read_text()
             values = dict(line.split(':', 1) for line in text.splitlines())
-            return tuple(int(values[key].split()[0]) / 1024  # type: ignore[return-value]
-                         for key in ('VmRSS', 'VmHWM'))
+            now, peak = (int(values[key].split()[0]) / 1024 for key in ('VmRSS', 'VmHWM'))
+            return now, peak
         except (OSError, KeyError):
             return 0.0, 0.0
 
