@@ -1,21 +1,36 @@
-"""The networks, as plain torch modules."""
+"""The networks, as plain torch modules: ``create_model('demt', 'swin_t', tasks='nyud')``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demt_perception.networks.demt import DeMT
-from demt_perception.networks.efficientnet_lite import EfficientNetLite0, imagenet_weights
+from torch import nn
+
+from demt_perception.networks.backbones import create_backbone, list_backbones
+from demt_perception.networks.baselines import MultiTaskHead, SingleTaskHead
+from demt_perception.networks.demt import DeMTGHead, DeMTHead
+from demt_perception.networks.demt_light import DeMTLightHead
+from demt_perception.networks.fusing import fuse
+from demt_perception.networks.heads import Head
+from demt_perception.networks.model import MultiTaskModel
+from demt_perception.networks.mti_net import MTINetHead
+from demt_perception.networks.official import load_official
+from demt_perception.networks.pad_net import PADNetHead
+from demt_perception.networks.task_sets import resolve_tasks
 from demt_perception.tasks import get_tasks
 
-__all__ = ['DeMT', 'create_model', 'list_models', 'output_channels']
+__all__ = ['Head', 'MultiTaskModel', 'create_head', 'create_model', 'fuse', 'list_backbones',
+           'list_models', 'load_official', 'output_channels']
 
-BACKBONES = {'efficientnet_lite0': (EfficientNetLite0, imagenet_weights)}
-MODELS = {'demt': DeMT}
+HEADS: dict[str, type[Head]] = {
+    'demt': DeMTHead, 'demtg': DeMTGHead, 'mti_net': MTINetHead, 'pad_net': PADNetHead,
+    'single_task': SingleTaskHead, 'multi_task': MultiTaskHead, 'demt_light': DeMTLightHead}
+# The networks of Multi-Task-Learning-PyTorch predict saliency with one channel and a sigmoid.
+SIGMOID_SALIENCY = ('mti_net', 'pad_net', 'single_task', 'multi_task')
 
 
 def list_models() -> tuple[str, ...]:
     """Return the names that ``create_model`` knows."""
-    return tuple(MODELS)
+    return tuple(HEADS)
 
 
 def output_channels(tasks: tuple[str, ...], classes: int) -> dict[str, int]:
@@ -23,31 +38,50 @@ def output_channels(tasks: tuple[str, ...], classes: int) -> dict[str, int]:
     return {task.name: task.channels or classes for task in get_tasks(tasks)}
 
 
-def create_model(name: str, backbone: str = 'efficientnet_lite0',
-                 outputs: Mapping[str, int] | None = None, pretrained: bool = False,
-                 **options: Any) -> DeMT:
-    """Build a network with random or ImageNet-trained encoder weights.
+def create_head(name: str, in_channels: Sequence[int], tasks: str | Mapping[str, int],
+                **options: Any) -> Head:
+    """Build a head alone, for feature maps of one's own.
 
     Args:
         name: one of ``list_models()``.
-        backbone: encoder name.
-        outputs: {task: channels}, see ``output_channels``; default: all driving tasks with 11
-            classes.
-        pretrained: load the encoder's ImageNet weights.
-        options: passed to the network.
+        in_channels: channels of four maps at strides 4/8/16/32.
+        tasks: see ``create_model``.
+        options: of the head's class.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: a name or an option's value is unknown or does not fit.
+        TypeError: the head has no such option.
+    """
+    if name not in HEADS:
+        raise ValueError(f'model {name!r} is unknown: want one of {sorted(HEADS)}')
+    saliency = 1 if name in SIGMOID_SALIENCY and options.get('style') != 'fcn' else 2
+    return HEADS[name](in_channels, resolve_tasks(tasks, saliency), **options)
+
+
+def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
+                 tasks: str | Mapping[str, int] = 'driving', pretrained: bool = False,
+                 **options: Any) -> MultiTaskModel:
+    """Build a network with random weights, or with its backbone's pretrained ones.
+
+    Args:
+        name: one of ``list_models()``.
+        backbone: one of ``list_backbones()``, ``timm/<name>``, or a module with attribute
+            ``channels`` that gives four maps at strides 4/8/16/32.
+        tasks: ``nyud``, ``pascal_context``, ``driving`` or {task: output channels}.
+        pretrained: load the backbone's pretrained weights, where they come in a package.
+        options: of the head's class, e.g. ``DeMTHead``; see docs/networks.md.
+
+    Raises:
+        ValueError: a name or an option's value is unknown or does not fit.
+        TypeError: the head has no such option.
         ImportError: ``pretrained`` and the weights' package is missing.
     """
-    if name not in MODELS:
-        raise ValueError(f'model {name!r} is unknown: want one of {sorted(MODELS)}')
-    if backbone not in BACKBONES:
-        raise ValueError(f'backbone {backbone!r} is unknown: want one of {sorted(BACKBONES)}')
-    encoder_class, weights = BACKBONES[backbone]
-    encoder = encoder_class()
-    if pretrained:
-        encoder.load_imagenet(weights())
-    if outputs is None:
-        outputs = output_channels(('semseg', 'depth', 'normals', 'edge'), 11)
-    return MODELS[name](encoder, outputs, **options)
+    if isinstance(backbone, str):
+        if name not in HEADS:
+            raise ValueError(f'model {name!r} is unknown: want one of {sorted(HEADS)}')
+        backbone = create_backbone(backbone, pretrained)
+    channels: Any = getattr(backbone, 'channels', None)
+    if channels is None:
+        raise ValueError(f'backbone {type(backbone).__name__} has no attribute `channels`: set it '
+                         'to the channels of its four maps at strides 4/8/16/32')
+    return MultiTaskModel(backbone, create_head(name, channels, tasks, **options))

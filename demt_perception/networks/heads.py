@@ -1,37 +1,65 @@
-"""Prediction heads: features of one task to its logits."""
+"""What all heads share: feature maps in, logits of every task out, resized at the very end."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn, Tensor
 from torch.nn import functional as F
 
+STRIDE = 4  # of the first feature map, and so of all logits before resizing
 
-class DetailHead(nn.Module):
-    """Head of the driving models: 3x3 on the token grid, x2, plus the stride-4 encoder detail.
 
-    The published head (spec 1.6) predicts on the token grid alone. Where that grid lies at
-    stride 8 to save time, poles and signs need the finer map: it is projected and added after
-    upsampling.
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (B,C,h,w) bilinearly (align_corners=False), or return it where it fits already."""
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+
+
+class Head(nn.Module):
+    """Base class: feature maps at strides 4/8/16/32 to logits of every task.
+
+    Subclasses implement ``logits``. Heads work alone, on any feature maps.
 
     Args:
-        dim: channels of the task features (B, dim, h, w).
-        detail: channels of the encoder map (B, detail, 2h, 2w).
-        hidden: channels between.
-        out: channels of the logits (B, out, 2h, 2w).
+        in_channels: channels of the four maps.
+        tasks: {task: output channels}.
     """
 
-    def __init__(self, dim: int, detail: int, hidden: int, out: int):
-        super().__init__()
-        self.reduce = nn.Conv2d(dim, hidden, 3, padding=1, bias=False)
-        self.detail = nn.Conv2d(detail, hidden, 1, bias=False)
-        self.norm = nn.BatchNorm2d(hidden)
-        self.refine = nn.Sequential(
-            nn.Conv2d(hidden, hidden // 2, 3, padding=1, bias=False),
-            nn.BatchNorm2d(hidden // 2), nn.ReLU(inplace=True))
-        self.logits = nn.Conv2d(hidden // 2, out, 1)
-        nn.init.normal_(self.logits.weight, std=0.01)
-        nn.init.zeros_(self.logits.bias)
+    # Prefixes of auxiliary outputs that are resized like the tasks; the others keep their scale.
+    full_size: tuple[str, ...] = ()
 
-    def forward(self, x: Tensor, detail: Tensor) -> Tensor:
-        x = F.interpolate(self.reduce(x), size=detail.shape[-2:], mode='bilinear',
-                          align_corners=False)
-        x = F.relu(self.norm(x + self.detail(detail)), inplace=True)
-        return self.logits(self.refine(x))
+    def __init__(self, in_channels: Sequence[int], tasks: Mapping[str, int]):
+        super().__init__()
+        if len(in_channels) != 4 or not tasks:
+            raise ValueError(f'in_channels {tuple(in_channels)} and tasks {dict(tasks)}: want the '
+                             'channels of four maps, strides 4/8/16/32, and at least one task')
+        self.in_channels = tuple(in_channels)
+        self.tasks = dict(tasks)
+
+    def logits(self, maps: Sequence[Tensor], auxiliary: bool = False) -> dict[str, Any]:
+        """Return {task: (B, channels, h, w)} on the grid of the first map.
+
+        With ``auxiliary`` also what deep supervision needs, named as in the released code.
+        """
+        raise NotImplementedError
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int] | None = None,
+                auxiliary: bool | None = None) -> dict[str, Any]:
+        """Return {task: (B, channels, *size)}.
+
+        Args:
+            maps: four maps at strides 4/8/16/32, (B, in_channels[i], h_i, w_i).
+            size: (height, width) of the image; default four times the first map.
+            auxiliary: see ``logits``; default while training.
+        """
+        if len(maps) != 4 or any(
+                m.shape[1] != c for m, c in zip(maps, self.in_channels, strict=True)):
+            raise ValueError(f'feature maps have channels {[m.shape[1] for m in maps]}, '
+                             f'this head wants {list(self.in_channels)}')
+        if size is None:
+            size = (maps[0].shape[-2] * STRIDE, maps[0].shape[-1] * STRIDE)
+        out = self.logits(maps, self.training if auxiliary is None else auxiliary)
+        return {name: resize(value, size)
+                if name in self.tasks or name.startswith(self.full_size or ('\0',)) else value
+                for name, value in out.items()}

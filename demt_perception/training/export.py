@@ -9,7 +9,7 @@ import torch
 from demt_perception.model_card import file_sha256, ModelCard, save_card
 from demt_perception.networks import create_model, output_channels
 from demt_perception.networks.deploy import Deployed
-from demt_perception.networks.efficientnet_lite import MEAN, STD
+from demt_perception.networks.backbones.efficientnet_lite import MEAN, STD
 from demt_perception.training.config import TrainConfig
 from demt_perception.training.trainer import load_weights
 

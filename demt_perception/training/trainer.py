@@ -14,7 +14,7 @@ from torch import nn, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demt_perception.networks import create_model, output_channels
-from demt_perception.networks.efficientnet_lite import MEAN, STD
+from demt_perception.networks.backbones.efficientnet_lite import MEAN, STD
 from demt_perception.training.config import TrainConfig
 from demt_perception.training.datasets import CamVid, Rendered
 from demt_perception.training.losses import multi_task_loss

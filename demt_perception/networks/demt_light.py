@@ -12,12 +12,12 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from demt_perception.networks.attention import TaskInteraction, TaskQuery
-from demt_perception.networks.efficientnet_lite import EfficientNetLite0
-from demt_perception.networks.heads import DetailHead
+from demt_perception.networks.backbones.efficientnet_lite import EfficientNetLite0
+from demt_perception.networks.detail_head import DetailHead
 from demt_perception.networks.mixer import DeformableMixer
 
 
-class DeMT(nn.Module):
+class DeMTLight(nn.Module):
     """Image (B,3,H,W) to logits of every task at stride 4, {task: (B, channels, H/4, W/4)}.
 
     Args:
