@@ -77,3 +77,15 @@ class Bottleneck(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return self.relu(self.bn3(self.conv3(x)) + skip)
+
+
+class ConvBNReLU(nn.Module):
+    """Convolution ``conv`` without bias, BatchNorm ``bn``, ReLU: the papers' prediction block."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3):
+        super().__init__()
+        self.conv = conv(inputs, outputs, kernel)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x)).relu()

@@ -29,6 +29,12 @@ def sample_per_channel(x: Tensor, offsets: Tensor) -> Tensor:
     grid = torch.cat((
         (offsets[:, :1] + rows) * (2.0 / height) + (1.0 / height - 1.0),
         (offsets[:, 1:] + columns) * (2.0 / width) + (1.0 / width - 1.0)), dim=1)
+    return sample_at(x, grid)
+
+
+def sample_at(x: Tensor, grid: Tensor) -> Tensor:
+    """Sample every channel of (B, C, H, W) at its own normalised (y, x): (B*C, 2, H, W)."""
+    batch, channels, height, width = x.shape
     # grid_sample wants (x, y) last; sampling the transposed map takes the (y, x) at hand instead
     # and spares every engine a slow concatenation along an axis of two.
     sampled = F.grid_sample(

@@ -1,0 +1,41 @@
+"""Folding of BatchNorm into the convolution or linear layer before it."""
+
+import torch
+from torch import nn
+
+Foldable = nn.Conv2d | nn.Conv1d | nn.Linear
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold, in place, every BatchNorm that its parent registers right after its convolution.
+
+    The rule of this package's networks: what is registered in sequence is computed in sequence.
+    A folded BatchNorm becomes an ``nn.Identity``.
+    """
+    before: nn.Module | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d) and (
+                before.out_channels == child.num_features):
+            fold(before, child)
+            module.register_module(name, nn.Identity())
+        elif not isinstance(child, nn.Identity | nn.Dropout):
+            fold_batch_norms(child)
+        before = child
+
+
+@torch.no_grad()
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Change ``conv`` in place to norm(conv(x)) with the norm's running statistics."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None
+    # In float64: statistics with a small variance would lose digits otherwise.
+    scale = torch.rsqrt(variance.double() + norm.eps)
+    if norm.weight is not None:
+        scale = scale * norm.weight.double()
+    bias = 0 if conv.bias is None else conv.bias.double()
+    shift = (bias - mean.double()) * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.double()
+    dtype = conv.weight.dtype
+    conv.weight.copy_((conv.weight.double() * scale[:, None, None, None]).to(dtype))
+    conv.bias = nn.Parameter(shift.to(dtype), requires_grad=False)
