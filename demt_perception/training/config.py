@@ -29,7 +29,7 @@ class TrainConfig:
     camvid: str
     rendered: str
     out: str
-    model: str = 'demt'
+    model: str = 'demt_light'
     backbone: str = 'efficientnet_lite0'
     model_options: dict[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = DRIVING

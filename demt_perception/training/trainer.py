@@ -90,7 +90,7 @@ def train(config: TrainConfig) -> Path:
         freeze_norms(model.backbone)
         set_rate(optimizer, config, step)
         with torch.autocast('cpu', torch.bfloat16, enabled=config.bf16):
-            logits = model(batch['image'].contiguous(memory_format=torch.channels_last))
+            logits = model.logits(batch['image'].contiguous(memory_format=torch.channels_last))
         logits = {task: value.float() for task, value in logits.items()}
         loss, values = multi_task_loss(logits, batch, config.loss_weights, class_weights,
                                        config.far)
@@ -159,7 +159,11 @@ def resume(out: Path, model: nn.Module, average: nn.Module,
 
 def load_weights(path: str | Path, model: nn.Module) -> None:
     """Load ``average.safetensors`` into a network, strictly."""
-    model.load_state_dict(load_file(path))
+    state = load_file(path)
+    # The first shipped weights are older than the split into backbone and head.
+    model.load_state_dict({
+        key if key.startswith(('backbone.', 'head.')) else f'head.{key}': value
+        for key, value in state.items()})
 
 
 def log(out: Path, step: int, values: dict[str, float], pace: float, left: float) -> None:
