@@ -9,11 +9,9 @@ from torch import nn, Tensor
 BN_MOMENTUM = 0.1
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1,
-         dilation: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias whose output has ceil(size / stride)."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation,
-                     bias=False)
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias whose output has sides ceil(size / stride)."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *,
@@ -35,12 +33,12 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1, dilation: int = 1, *,
+    def __init__(self, inputs: int, planes: int, stride: int = 1, *,
                  momentum: float = BN_MOMENTUM):
         super().__init__()
-        self.conv1 = conv(inputs, planes, 3, stride, dilation)
+        self.conv1 = conv(inputs, planes, 3, stride)
         self.bn1 = nn.BatchNorm2d(planes, momentum=momentum)
-        self.conv2 = conv(planes, planes, 3, 1, dilation)
+        self.conv2 = conv(planes, planes)
         self.bn2 = nn.BatchNorm2d(planes, momentum=momentum)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _skip(inputs, planes, stride, momentum)
@@ -59,13 +57,13 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: int = 1, dilation: int = 1, *,
+    def __init__(self, inputs: int, planes: int, stride: int = 1, *,
                  momentum: float = BN_MOMENTUM):
         super().__init__()
         outputs = planes * self.expansion
         self.conv1 = conv(inputs, planes, 1)
         self.bn1 = nn.BatchNorm2d(planes, momentum=momentum)
-        self.conv2 = conv(planes, planes, 3, stride, dilation)
+        self.conv2 = conv(planes, planes, 3, stride)
         self.bn2 = nn.BatchNorm2d(planes, momentum=momentum)
         self.conv3 = conv(planes, outputs, 1)
         self.bn3 = nn.BatchNorm2d(outputs, momentum=momentum)
