@@ -15,31 +15,52 @@ class Task:
     Attributes:
         name: the papers' term, used by networks, datasets, losses and metrics.
         topic: ROS topic folder and name of the ONNX output (``~/<topic>/image``).
+        kind: what the network's channels mean: ``classes`` (scores, one per class), ``scalar``,
+            ``vector`` or ``probability`` (one channel with a sigmoid, or two with a softmax, the
+            second of which counts).
         channels: output channels of the head; None means one per class of the model card.
         loss: key of the training loss.
         metric: key of the evaluation metric.
         encoding: sensor_msgs/Image encoding of the published image.
         unit: what one value means.
         higher_is_better: direction of the metric, for the multi-task gain Delta_m.
+        confidence: name of a second ONNX output, the probability of the class; '' for none.
     """
 
     name: str
     topic: str
+    kind: str
     channels: int | None
     loss: str
     metric: str
     encoding: str
     unit: str
     higher_is_better: bool
+    confidence: str = ''
+
+    @property
+    def outputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """ONNX outputs by name: leading axes (batch, and components of a vector) and type."""
+        axes: tuple[int, ...] = (1, self.channels or 0) if self.kind == 'vector' else (1,)
+        outputs = {self.topic: (axes, 'uint8' if self.kind == 'classes' else 'float32')}
+        if self.confidence:
+            outputs[self.confidence] = ((1,), 'float32')
+        return outputs
 
 
 TASKS: dict[str, Task] = {
     task.name: task for task in (
-        Task('semseg', 'semantic', None, 'cross_entropy', 'miou', 'mono8', 'class id', True),
-        Task('depth', 'depth', 1, 'log_l1', 'abs_rel', '32FC1', 'metres along Z', False),
-        Task('normals', 'normals', 3, 'cosine_l1', 'mean_angle', '32FC3',
+        Task('semseg', 'semantic', 'classes', None, 'cross_entropy', 'miou', 'mono8', 'class id',
+             True, 'confidence'),
+        Task('depth', 'depth', 'scalar', 1, 'log_l1', 'abs_rel', '32FC1', 'metres along Z', False),
+        Task('normals', 'normals', 'vector', 3, 'cosine_l1', 'mean_angle', '32FC3',
              'unit vector, camera optical frame', False),
-        Task('edge', 'boundary', 1, 'balanced_bce', 'ods_f', 'mono8', 'probability / 255', True),
+        Task('edge', 'boundary', 'probability', 1, 'balanced_bce', 'ods_f', 'mono8',
+             'probability / 255', True),
+        Task('human_parts', 'human_parts', 'classes', 7, 'cross_entropy', 'miou', 'mono8',
+             'part id', True),
+        Task('sal', 'saliency', 'probability', 2, 'balanced_cross_entropy', 'max_f', 'mono8',
+             'probability / 255', True),
     )
 }
 

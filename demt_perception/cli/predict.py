@@ -3,7 +3,8 @@
 For each image NAME: NAME_semantic.png (class ids), _semantic_color.png, _overlay.png,
 _depth.png (16-bit millimetres, 0 invalid or beyond 65.5 m), _depth.npy (float32 metres, NaN
 invalid), _normals.png (colours), _normals.npy (float32 HxWx3, camera optical frame),
-_boundary.png (probability * 255) and _sheet.png.
+_boundary.png (probability * 255), _human_parts.png (part ids), _human_parts_color.png,
+_saliency.png (probability * 255), each where the model has the task, and _sheet.png.
 """
 
 import argparse
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from demt_perception.inference import Predictions, Predictor
 
+# Predictions that are written as they are: grey or RGB pictures of 8 bits.
+PICTURES = ('semantic', 'semantic_color', 'overlay', 'boundary', 'human_parts',
+            'human_parts_color', 'saliency')
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
@@ -110,7 +114,7 @@ def write(predictions: 'Predictions', out: Path, name: str) -> None:
 
     from demt_perception.inference.postprocess import millimetres
 
-    for output in ('semantic', 'semantic_color', 'overlay', 'boundary'):
+    for output in PICTURES:
         if hasattr(predictions, output):
             _write_png(out / f'{name}_{output}.png', getattr(predictions, output))
     if hasattr(predictions, 'depth'):

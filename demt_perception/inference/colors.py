@@ -5,6 +5,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from demt_perception.class_lists import HUMAN_PARTS, voc_palette
 from demt_perception.model_card import ModelCard
 
 INVALID = 0
@@ -15,6 +16,15 @@ def class_table(card: ModelCard) -> np.ndarray:
     """Return the colour of every class id; ids without a class (255 is unlabelled) are black."""
     table = np.zeros((1, 256, 3), np.uint8)
     table[0, :len(card.palette)] = card.palette
+    return table
+
+
+@cache
+def parts_table() -> np.ndarray:
+    """Return the colour of every human part; the background is black."""
+    table = np.zeros((1, 256, 3), np.uint8)
+    table[0, :len(HUMAN_PARTS)] = voc_palette(len(HUMAN_PARTS))
+    table.flags.writeable = False
     return table
 
 

@@ -62,7 +62,8 @@ class Predictions:
     @cached_property
     def semantic_color(self) -> np.ndarray:
         """Class colours, HxWx3 uint8 RGB."""
-        return self._timed('semantic_color', self._make_semantic_color, self._raw('semantic'))
+        return self._timed('semantic_color', self._make_class_color, self._raw('semantic'),
+                           colors.class_table(self.card))
 
     @cached_property
     def overlay(self) -> np.ndarray:
@@ -101,6 +102,22 @@ class Predictions:
         """Probability of an object boundary, HxW uint8 0..255."""
         return self._timed('boundary', postprocess.probability, self._raw('boundary'), self.size)
 
+    @cached_property
+    def human_parts(self) -> np.ndarray:
+        """Part ids, HxW uint8: see ``class_lists.HUMAN_PARTS``; 0 is no human."""
+        return self._timed('human_parts', nearest, self._raw('human_parts'), self.size)
+
+    @cached_property
+    def human_parts_color(self) -> np.ndarray:
+        """Part colours, black where no human is, HxWx3 uint8 RGB."""
+        return self._timed('human_parts_color', self._make_class_color, self._raw('human_parts'),
+                           colors.parts_table())
+
+    @cached_property
+    def saliency(self) -> np.ndarray:
+        """Probability that a pixel belongs to what draws the eye, HxW uint8 0..255."""
+        return self._timed('saliency', postprocess.probability, self._raw('saliency'), self.size)
+
     def sheet(self) -> np.ndarray:
         """Return one labelled picture of everything, HxWx3 uint8 **BGR**."""
         from demt_perception.inference.sheet import make_sheet
@@ -117,9 +134,8 @@ class Predictions:
         return postprocess.surface_normals(
             raw, self._small_depth) if 'depth' in self._outputs else raw
 
-    def _make_semantic_color(self, ids: np.ndarray) -> np.ndarray:
-        small = colors.colorize(ids, colors.class_table(self.card))
-        return nearest(small, self.size)
+    def _make_class_color(self, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+        return nearest(colors.colorize(ids, table), self.size)
 
     def _make_depth_color(self, small: np.ndarray) -> np.ndarray:
         index = colors.depth_index(small, self.card.depth_range)

@@ -57,7 +57,10 @@ class Predictor:
         self._preprocess = Preprocessor(self.card, self.input_size)
         self._lock = threading.Lock()
         self.engine: Engine = create_engine(engine, graph, (1, 3, *self.input_size), threads)
-        self._wanted = _wanted_outputs(self.card)
+        tasks = get_tasks(self.card.tasks)
+        self._wanted = {name: kind for task in tasks for name, kind in task.outputs.items()}
+        self._classes = {task.topic: task.channels or len(self.card.classes)
+                         for task in tasks if task.kind == 'classes'}
         self._run(np.zeros((1, 3, *self.input_size), np.float32))
 
     def warm_up(self) -> None:
@@ -119,10 +122,11 @@ class Predictor:
                 raise EngineError(
                     f'engine {self.engine.name} returned NaN or infinity in output {name!r} '
                     f'({self.engine.precision}): try another engine, or report the image')
-        if 'semantic' in self._wanted and outputs['semantic'].max() >= len(self.card.classes):
-            raise EngineError(
-                f'model {self.card.name} returned class {outputs["semantic"].max()}, its card has '
-                f'{len(self.card.classes)} classes: export the model again')
+        for name, count in self._classes.items():
+            if outputs[name].max() >= count:
+                raise EngineError(
+                    f'model {self.card.name} returned class {outputs[name].max()}, its card has '
+                    f'{count} classes for output {name!r}: export the model again')
         return {name: outputs[name][0] for name in self._wanted}
 
 
@@ -137,19 +141,6 @@ def _read_graph(card: ModelCard, folder: Path) -> bytes:
             f'{folder / card.onnx} keeps weights in another file, which its SHA-256 does not '
             'cover: export it again as one file (external_data=False)')
     return graph
-
-
-def _wanted_outputs(card: ModelCard) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return the leading axes (batch, and channels where several) and type of each output."""
-    wanted: dict[str, tuple[tuple[int, ...], str]] = {}
-    for task in get_tasks(card.tasks):
-        if task.channels is None:
-            wanted[task.topic] = ((1,), 'uint8')
-            wanted['confidence'] = ((1,), 'float32')
-        else:
-            axes = (1,) if task.channels == 1 else (1, task.channels)
-            wanted[task.topic] = (axes, 'float32')
-    return wanted
 
 
 def _input_size(card: ModelCard, wanted: Sequence[int] | None) -> tuple[int, int]:

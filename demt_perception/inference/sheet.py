@@ -31,6 +31,7 @@ CAPTIONS = {
     'camera': 'camera', 'overlay': 'semantic classes', 'depth_color': 'depth along Z',
     'normals_color': 'surface normals: red right, green down, blue away',
     'boundary': 'boundaries',
+    'human_parts_color': 'human parts', 'saliency': 'saliency',
 }
 
 

@@ -4,32 +4,76 @@ Activation, argmax and normalisation are inside the graph, so that every engine 
 the same way and postprocessing gets by with resizing.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+
+from demt_perception.tasks import get_tasks
 
 
 class Deployed(nn.Module):
     """Image (1,3,H,W) to a tuple of outputs, named by ``names``.
 
-    semantic uint8 (1, H/2, W/2), class ids; confidence (1, H/4, W/4), highest class
-    probability; depth (1, H/4, W/4), metres at the card's focal length; normals (1, 3, H/4,
-    W/4), unit vectors in the optical frame; boundary (1, H/4, W/4), probability.
+    By the kind of task (``tasks.Task``): classes uint8 (1, H/2, W/2), ids, and where the task
+    has a confidence (1, H/4, W/4), the highest class probability; scalar (1, H/4, W/4), depth in
+    metres at the card's focal length; vector (1, 3, H/4, W/4), of length one; probability
+    (1, H/4, W/4).
+
+    Args:
+        model: a ``MultiTaskModel`` or its fused form.
+        tasks: names, in the order of the outputs.
+        max_depth: greatest depth in metres of ``log``.
+        depth: what the network gives: ``log`` (see ``depth_from_logits``, our own networks) or
+            ``linear`` (metres, as the networks of the papers do; below zero counts as zero).
     """
 
-    def __init__(self, model: nn.Module, tasks: tuple[str, ...], max_depth: float):
+    def __init__(self, model: nn.Module, tasks: tuple[str, ...], max_depth: float,
+                 depth: str = 'log'):
         super().__init__()
+        if depth not in ('log', 'linear'):
+            raise ValueError(f"depth is {depth!r}, want 'log' or 'linear'")
         self.model = model
         self.max_depth = max_depth
-        self.tasks = tasks
-        self.names = tuple(name for task in tasks for name in OUTPUTS[task])
+        self.linear = depth == 'linear'
+        self.tasks = get_tasks(tasks)
+        self.names = tuple(name for task in self.tasks for name in task.outputs)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        logits = self.model(image)
+        logits = self.model.logits(image)
         outputs: list[Tensor] = []
         for task in self.tasks:
-            outputs += ACTIVATIONS[task](logits[task], self.max_depth)
+            outputs.append(ACTIVATIONS[task.kind](self, logits[task.name]))
+            if task.confidence:
+                outputs.append(logits[task.name].softmax(1).amax(1))
         return tuple(outputs)
+
+    def classes(self, logits: Tensor) -> Tensor:
+        """Return ids at twice the size: borders between classes are what one looks at."""
+        fine = F.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
+        return fine.argmax(1).to(torch.uint8)
+
+    def scalar(self, logits: Tensor) -> Tensor:
+        """Return metres."""
+        if self.linear:
+            return logits[:, 0].clamp(min=0)
+        return depth_from_logits(logits, self.max_depth)
+
+    def vector(self, logits: Tensor) -> Tensor:
+        """Return vectors of length one."""
+        return F.normalize(logits, dim=1, eps=1e-6)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Return the probability of the second of two channels, or of the only one."""
+        if logits.shape[1] == 2:
+            return logits.softmax(1)[:, 1]
+        return torch.sigmoid(logits[:, 0])
+
+
+ACTIVATIONS: dict[str, Callable[[Deployed, Tensor], Tensor]] = {
+    'classes': Deployed.classes, 'scalar': Deployed.scalar, 'vector': Deployed.vector,
+    'probability': Deployed.probability}
 
 
 def depth_from_logits(logits: Tensor, max_depth: float) -> Tensor:
@@ -39,25 +83,3 @@ def depth_from_logits(logits: Tensor, max_depth: float) -> Tensor:
     """
     limit = float(torch.log(torch.tensor(max_depth)))
     return torch.exp(torch.clamp(logits[:, 0] + 2.5, -2.0, limit))
-
-
-def _semantic(logits: Tensor, _: float) -> list[Tensor]:
-    fine = F.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
-    return [fine.argmax(1).to(torch.uint8), logits.softmax(1).amax(1)]
-
-
-def _depth(logits: Tensor, max_depth: float) -> list[Tensor]:
-    return [depth_from_logits(logits, max_depth)]
-
-
-def _normals(logits: Tensor, _: float) -> list[Tensor]:
-    return [F.normalize(logits, dim=1, eps=1e-6)]
-
-
-def _boundary(logits: Tensor, _: float) -> list[Tensor]:
-    return [torch.sigmoid(logits[:, 0])]
-
-
-OUTPUTS = {'semseg': ('semantic', 'confidence'), 'depth': ('depth',), 'normals': ('normals',),
-           'edge': ('boundary',)}
-ACTIVATIONS = {'semseg': _semantic, 'depth': _depth, 'normals': _normals, 'edge': _boundary}

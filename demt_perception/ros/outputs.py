@@ -34,6 +34,7 @@ OUTPUTS = (
     Output('semantic/overlay', 'overlay', 'rgb8', 'semseg'),
     Output('depth/color', 'depth_color', 'rgb8', 'depth'),
     Output('normals/color', 'normals_color', 'rgb8', 'normals'),
+    Output('human_parts/color', 'human_parts_color', 'rgb8', 'human_parts'),
 )
 
 

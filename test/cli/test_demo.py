@@ -18,7 +18,8 @@ pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built: demt_msgs/b
 
 from demt_perception.inference.sheet import CAPTION, GAP
 from demt_perception.ros.demo.report import make_table
-from demt_perception.ros.outputs import OUTPUTS
+from demt_perception.ros.outputs import outputs_of
+from demt_perception.tasks import DRIVING
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,7 +71,7 @@ def test_the_report_holds_every_figure(finished):
     report = json.loads((finished[0] / 'report.json').read_text())
     topics = report['topics']
     assert topics.keys() == {
-        '/image', *(output.topic for output in OUTPUTS), 'depth/camera_info', 'dense'}
+        '/image', *(output.topic for output in outputs_of(DRIVING)), 'depth/camera_info', 'dense'}
     for name, row in topics.items():
         if name == 'depth/camera_info':  # the images come without a calibration
             continue
@@ -106,7 +107,8 @@ def test_measuring_alone_makes_no_pictures(street, tiny_model, tmp_path):
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 0, output
     topics = json.loads((tmp_path / 'report.json').read_text())['topics']
-    assert topics.keys() == {*(output.topic for output in OUTPUTS), 'depth/camera_info'}
+    assert topics.keys() == {
+        *(output.topic for output in outputs_of(DRIVING)), 'depth/camera_info'}
     assert topics['semantic/image']['messages'] > 5
     assert not (tmp_path / 'demo.mp4').exists()
     assert not (tmp_path / 'sheet.png').exists()

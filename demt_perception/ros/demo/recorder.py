@@ -6,6 +6,7 @@ stopped) and ``result``. Video and sheet are made after the measurement.
 """
 
 import argparse
+from collections.abc import Collection
 from functools import partial
 import json
 from pathlib import Path
@@ -26,9 +27,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from demt_perception.model_card import load_card, ModelCard
 from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_video
 from demt_perception.ros.demo.serialized_image import stamp_ns
-from demt_perception.ros.outputs import OUTPUTS
+from demt_perception.ros.outputs import outputs_of
 
-TOPICS = (*(output.topic for output in OUTPUTS), 'depth/camera_info')
 DENSE = 'dense'  # all of them again in one message: a consumer takes the topics, or this one
 FIRST_TIMEOUT = 90.0
 SHEET_ROWS = 6
@@ -38,11 +38,13 @@ VIDEO_PERIOD = 0.1
 class Recorder(Node):
     """Counts the messages of each topic and keeps what the pictures need."""
 
-    def __init__(self, node: str, image: str, pictures: bool, dense: bool) -> None:
+    def __init__(self, node: str, tasks: Collection[str], image: str, pictures: bool,
+                 dense: bool) -> None:
         """Subscribe to the outputs of a node, by full names.
 
         Args:
             node: the perception node.
+            tasks: of the model that it runs.
             image: the camera's topic; subscribed for pictures only.
             pictures: keep what video and sheet need.
             dense: subscribe to ``dense`` too.
@@ -50,9 +52,10 @@ class Recorder(Node):
         super().__init__('demo_recorder')
         from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
         kinds = {'depth/camera_info': CameraInfo, DENSE: DensePrediction}
+        self.topics = (*(output.topic for output in outputs_of(tasks)), 'depth/camera_info')
         # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
         self.received: dict[str, list[tuple[float, int, float]]] = {
-            name: [] for name in ((image,) * pictures + TOPICS + (DENSE,) * dense)}
+            name: [] for name in ((image,) * pictures + self.topics + (DENSE,) * dense)}
         self.sizes: dict[str, int] = {}
         self.stats: list[Any] = []
         self.label_table: Any = None
@@ -86,7 +89,7 @@ class Recorder(Node):
 
     def outputs(self) -> int:
         """Return how many frames have come out so far."""
-        return max(len(self.received[name]) for name in TOPICS)
+        return max(len(self.received[name]) for name in self.topics)
 
 
 def tell(event: str, **values: Any) -> None:
@@ -212,7 +215,8 @@ def main() -> int:
     parser.add_argument('--dense', action='store_true')
     args = parser.parse_args()
     rclpy.init()
-    recorder = Recorder(args.node, args.image, args.pictures, args.dense)
+    card = load_card(args.model)
+    recorder = Recorder(args.node, card.tasks, args.image, args.pictures, args.dense)
     try:
         came = record(recorder, StateWatch(recorder, args.node), args.seconds)
     finally:
@@ -221,8 +225,8 @@ def main() -> int:
     if not came:
         return 1
     result = measure(recorder)
-    rate = max(result['topics'][name]['rate'] for name in TOPICS)
-    result['files'] = write_pictures(recorder, load_card(args.model), args.out, rate)
+    rate = max(result['topics'][name]['rate'] for name in recorder.topics)
+    result['files'] = write_pictures(recorder, card, args.out, rate)
     tell('result', **result)
     return 0
 
