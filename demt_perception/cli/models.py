@@ -11,11 +11,15 @@ from demt_perception.model_card import load_card, ModelCard, ModelCardError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``demt models``: none."""
+    """Declare the arguments of ``demt models``."""
+    parser.add_argument('--table', action='store_true', help='print the papers\' networks instead, '
+                        'with parameters and operations, plain and fused (needs torch)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every model; return 1 where none is found or a card is wrong."""
+    if args.table:
+        return _print_table()
     from demt_perception.inference.models import DEFAULT_MODEL, list_models, model_folders
 
     models = list_models()
@@ -37,6 +41,20 @@ def run(args: argparse.Namespace) -> int:
                                 subsequent_indent=' ' * 13))
         print()
     return 1 if failures else 0
+
+
+def _print_table() -> int:
+    """Print a Markdown table of the networks, row by row as they are counted."""
+    from demt_perception.networks.counting import count, table
+
+    print('| network | image | parameters M | GMAC | fused GMAC | head, fused / plain |\n'
+          '|---|---|---|---|---|---|')
+    for row in table():
+        seen = count(row)
+        print(f'| {row.label} | {row.size[0]}x{row.size[1]} | {seen.parameters / 1e6:.3f} '
+              f'| {seen.plain / 1e9:.2f} | {seen.fused / 1e9:.2f} '
+              f'| {seen.fused_head / seen.plain_head:.2f} |', flush=True)
+    return 0
 
 
 def _lines(card: ModelCard, folder: Path) -> Iterator[tuple[str, str]]:

@@ -34,16 +34,14 @@ class AbsorbedQuery(nn.Module):
         super().__init__()
         dim = source.query.in_features
         width = dim // source.heads
-        self.heads, self.width = source.heads, width
+        self.width = width
         self.query = nn.Linear(dim, dim)
         self.query.weight.data = source.query.weight.data * width ** -0.5
         self.query.bias.data = source.query.bias.data * width ** -0.5
-        heads = range(source.heads)
-        # (heads, width, dim) for q' -> tokens and (heads, dim, width) for tokens -> values
-        self.key = nn.Parameter(torch.stack(
-            [source.key.weight.data[h * width:(h + 1) * width] for h in heads]))
-        self.value = nn.Parameter(torch.stack(
-            [source.value.weight.data[h * width:(h + 1) * width].T for h in heads]))
+        # Lists, not stacks: indexing a stack would put a Gather for each head into the graph.
+        self.key = nn.ParameterList(source.key.weight.data.split(width))  # (width, dim) each
+        self.value = nn.ParameterList(  # (dim, width) each
+            part.T.contiguous() for part in source.value.weight.data.split(width))
         constant = nn.Linear(dim, dim)
         constant.weight.data = torch.eye(dim, dtype=source.value.weight.dtype)
         constant.bias.data = source.value.bias.data
@@ -65,10 +63,13 @@ class AbsorbedQuery(nn.Module):
     def _attend(self, q: Tensor, z: Tensor) -> Tensor:
         """Compute pixels (N, C) on their tokens (N, T, C)."""
         query = self.query(q).split(self.width, dim=1)
-        asked = torch.stack([part @ self.key[h] for h, part in enumerate(query)], dim=1)
+        asked = torch.stack(
+            [part @ key for part, key in zip(query, self.key, strict=True)], dim=1)
         weights = torch.bmm(asked, z.transpose(1, 2)).softmax(-1)
         mixed = torch.bmm(weights, z)
-        values = torch.cat([mixed[:, h] @ self.value[h] for h in range(self.heads)], dim=1)
+        values = torch.cat(
+            [part @ value for part, value in zip(mixed.unbind(1), self.value, strict=True)],
+            dim=1)
         return q + self.norm(self.out(values))
 
 

@@ -1,0 +1,208 @@
+"""One class of checks, run over every registered model and every option of DeMT."""
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
+
+from demt_perception.networks import create_head, create_model, fuse, list_models
+from demt_perception.networks.backbones.hrnet import HRNet
+from demt_perception.networks.task_sets import TASK_SETS
+
+FOUR = {'semseg': 5, 'depth': 1, 'normals': 3, 'edge': 1}
+FIVE = {'semseg': 5, 'human_parts': 4, 'sal': 2, 'normals': 3, 'edge': 1}
+DEMT = {'dim': 16, 'hidden': 8}
+# What gets no gradient, and why.
+PUBLISHED = ('interaction.query.', 'interaction.key.')  # softmax over one image: spec 1.4
+KEY_BIAS = ('key.bias',)  # shifts all scores of a query alike: no softmax sees it
+
+CASES = {
+    'demt': ('demt', FOUR, DEMT, PUBLISHED + KEY_BIAS),
+    'demt first release': ('demt', FOUR, {**DEMT, 'mixer': 'first_release'}, PUBLISHED + KEY_BIAS),
+    'demt depth 2, 5 tasks': ('demt', FIVE, {**DEMT, 'depth': 2}, PUBLISHED + KEY_BIAS),
+    'demt linear': ('demt', FOUR, {**DEMT, 'interaction': 'linear'}, KEY_BIAS),
+    'demt spatial': ('demt', FOUR, {**DEMT, 'interaction': 'spatial'}, KEY_BIAS),
+    'demt windows': ('demt', FOUR, {**DEMT, 'interaction': 'spatial',
+                                    'interaction_options': {'window': 4}}, KEY_BIAS),
+    'demt deformable': ('demt', FOUR, {**DEMT, 'interaction': 'deformable'}, KEY_BIAS),
+    'demt without interaction': ('demt', FOUR, {**DEMT, 'interaction': 'none'}, KEY_BIAS),
+    'demt without query': ('demt', FOUR, {**DEMT, 'query': False}, PUBLISHED),
+    # Without mixers all tasks have the same features: the query has nothing to tell apart.
+    'demt without mixer': ('demt', FOUR, {**DEMT, 'mixer': 'none'}, (
+        *PUBLISHED, '.query.weight', '.query.bias', '.key.weight', *KEY_BIAS)),
+    'demt fpn': ('demt', FOUR, {**DEMT, 'aggregation': 'fpn'}, PUBLISHED + KEY_BIAS),
+    'demt bifpn': ('demt', FOUR, {**DEMT, 'aggregation': 'bifpn'}, PUBLISHED + KEY_BIAS),
+    'demtg': ('demtg', FOUR, DEMT, PUBLISHED + KEY_BIAS),
+    'mti_net': ('mti_net', FOUR, {}, ()),
+    'mti_net as in the paper': ('mti_net', FOUR, {'fpm_softmax': 'task'}, ()),
+    'mti_net auxiliary': ('mti_net', {'semseg': 5, 'depth': 1}, {'auxiliary': FOUR}, ()),
+    'pad_net': ('pad_net', {'semseg': 5, 'depth': 1}, {}, ()),
+    'single_task': ('single_task', {'depth': 1}, {}, ()),
+    'multi_task': ('multi_task', FOUR, {}, ()),
+    'multi_task fcn': ('multi_task', FOUR, {'style': 'fcn'}, ()),
+    'multi_task aspp': ('multi_task', FOUR, {'style': 'aspp'}, ()),
+    'demt_light': ('demt_light', FOUR, {'dim': 16, 'hidden': 8}, KEY_BIAS),
+}
+
+
+def flat(out, prefix=''):
+    """Yield (name, tensor) of nested outputs."""
+    for name, value in out.items():
+        if isinstance(value, dict):
+            yield from flat(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name, value
+
+
+def assert_equal_outputs(seen, wanted, relative=1e-4):
+    for name, value in flat(wanted):
+        other = dict(flat(seen))[name]
+        error = float((other - value).abs().max() / value.abs().max())
+        assert error <= relative, f'{name} differs by {error:.1e}'
+
+
+@pytest.fixture(scope='module', params=list(CASES))
+def case(request, randomised):
+    name, tasks, options, dead = CASES[request.param]
+    return request.param, randomised(
+        create_model(name, HRNet(width=8), tasks, **options)), tasks, dead
+
+
+class TestModel:
+    """What holds for every network, whatever it is made of."""
+
+    @pytest.mark.parametrize('size', [(64, 96), (65, 97), (70, 33)])
+    def test_logits_have_the_size_of_the_image(self, case, size):
+        _, model, tasks, _ = case
+        with torch.no_grad():
+            out = model(torch.randn(2, 3, *size))
+        assert {t: tuple(v.shape) for t, v in out.items()} == {
+            t: (2, c, *size) for t, c in tasks.items()}
+        assert all(bool(v.isfinite().all()) for v in out.values())
+
+    def test_every_parameter_learns(self, case):
+        _, model, _, dead = case
+        model.zero_grad()
+        out = model(torch.randn(2, 3, 64, 96), auxiliary=True)
+        sum((v.float() * torch.randn_like(v)).mean() for _, v in flat(out)).backward()
+        without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        assert [n for n in without if not any(part in n for part in dead)] == []
+        for part in set(dead) - set(KEY_BIAS):  # really dead: the list is not a licence
+            assert any(part in n for n in without), f'{part} is said to be dead, but learns'
+
+    def test_it_trains(self, case):
+        name, model, tasks, _ = case
+        model = create_model(CASES[name][0], HRNet(width=8), tasks, **CASES[name][2]).train()
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        image = torch.randn(2, 3, 64, 64)
+        target = {t: torch.randn(2, c, 64, 64) for t, c in tasks.items()}
+        losses = []
+        for _ in range(4):
+            out = model(image)
+            loss = sum((out[t] - target[t]).square().mean() for t in tasks)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < losses[0]
+
+    def test_images_of_a_batch_do_not_influence_each_other(self, case):
+        _, model, _, _ = case
+        images = torch.randn(3, 3, 64, 96)
+        with torch.no_grad():
+            together, alone = model(images), model(images[1:2])
+        assert_equal_outputs({t: v[1:2] for t, v in together.items()}, alone, 1e-5)
+
+    def test_weights_survive_saving(self, case, tmp_path):
+        name, model, tasks, _ = case
+        save_file(model.state_dict(), tmp_path / 'weights.safetensors')
+        other = create_model(CASES[name][0], HRNet(width=8), tasks, **CASES[name][2]).eval()
+        other.load_state_dict(load_file(tmp_path / 'weights.safetensors'))
+        image = torch.randn(1, 3, 64, 64)
+        with torch.no_grad():
+            assert_equal_outputs(other(image), model(image), 0)
+
+    def test_the_fused_form_gives_the_same(self, case):
+        _, model, _, _ = case
+        with torch.no_grad():
+            for fused in (fuse(model), fuse(model, (64, 96))):
+                for size in ((64, 96), (65, 97)):
+                    image = torch.randn(2, 3, *size)
+                    assert_equal_outputs(fused(image), model(image))
+        assert any(p.requires_grad for p in model.parameters()), 'fuse changed the model itself'
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.backbone.modules())
+
+    @pytest.mark.parametrize('fused', [False, True])
+    def test_onnx_runtime_gives_the_same(self, case, fused, tmp_path):
+        pytest.importorskip('onnxscript', reason='export needs onnxscript: pip install onnxscript')
+        onnxruntime = pytest.importorskip('onnxruntime', reason='pip install onnxruntime')
+        name, model, tasks, _ = case
+        if not fused and name not in list_models():
+            pytest.skip('options are exported in their fused form, which is what is deployed')
+        image = torch.randn(1, 3, 64, 96)
+        path = tmp_path / 'model.onnx'
+        torch.onnx.export(
+            Positional(fuse(model) if fused else model).eval(), (image,), str(path), dynamo=True,
+            opset_version=20, input_names=['image'], output_names=list(tasks),
+            external_data=False, verbose=False)
+        session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+        out = session.run(list(tasks), {'image': image.numpy()})
+        with torch.no_grad():
+            wanted = model(image)
+        assert_equal_outputs(
+            {t: torch.from_numpy(np.array(v)) for t, v in zip(tasks, out, strict=True)}, wanted)
+
+
+class Positional(torch.nn.Module):
+    """Outputs in order, as a graph has them."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image):
+        return tuple(self.model(image).values())
+
+
+def test_every_model_is_checked():
+    assert {name for name, _, _, _ in CASES.values()} == set(list_models())
+
+
+def test_wrong_arguments_are_refused_with_the_right_ones():
+    with pytest.raises(ValueError, match="'dmet' is unknown.*'demt'"):
+        create_model('dmet', 'hrnet18', 'nyud')
+    with pytest.raises(ValueError, match="'hrnet19' is unknown.*hrnet18"):
+        create_model('demt', 'hrnet19', 'nyud')
+    with pytest.raises(ValueError, match="task set 'kitti' is unknown.*nyud"):
+        create_model('demt', 'hrnet18', 'kitti')
+    with pytest.raises(ValueError, match='1 or more channels'):
+        create_model('demt', 'hrnet18', {'depth': 0})
+    with pytest.raises(TypeError, match='widht'):
+        create_model('demt', 'hrnet18', 'nyud', widht=3)
+    with pytest.raises(ValueError, match='no attribute `channels`'):
+        create_model('demt', torch.nn.Identity(), 'nyud')
+    for option, value in (('mixer', 'old'), ('interaction', 'global'), ('aggregation', 'sum')):
+        with pytest.raises(ValueError, match=f"'{value}'.*want"):
+            create_head('demt', (8, 16, 32, 64), 'nyud', **{option: value})
+    with pytest.raises(ValueError, match='dim 16 is not divisible by heads 3'):
+        create_head('demt', (8, 16, 32, 64), 'nyud', dim=16, heads=3)
+    with pytest.raises(ValueError, match='feature maps have channels'):
+        create_head('demt', (8, 16, 32, 64), 'nyud', dim=16)([torch.zeros(1, 8, 4, 4)] * 4)
+    with pytest.raises(ValueError, match='cannot be fused'):
+        fuse(create_head('demt', (8, 16, 32, 64), 'nyud', dim=16, batch_attention=True))
+
+
+def test_saliency_has_the_channels_of_its_paper():
+    assert create_head('demt', (8, 16, 32, 64), 'pascal_context', dim=16).tasks['sal'] == 2
+    assert create_head('mti_net', (8, 16, 32, 64), 'pascal_context').tasks['sal'] == 1
+    assert TASK_SETS['pascal_context']['sal'] == 2, 'a model changed the table'
+
+
+def test_heads_work_on_feature_maps_of_ones_own():
+    head = create_head('demt', (8, 16, 32, 64), {'depth': 1}, dim=16).eval()
+    maps = [torch.randn(1, c, 16 // s, 24 // s) for c, s in zip((8, 16, 32, 64), (1, 2, 4, 8),
+                                                                strict=True)]
+    with torch.no_grad():
+        assert head(maps)['depth'].shape == (1, 1, 64, 96)
+        assert head(maps, (61, 95))['depth'].shape == (1, 1, 61, 95)
+        assert head.logits(maps)['depth'].shape == (1, 1, 16, 24)
