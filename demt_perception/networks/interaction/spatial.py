@@ -89,7 +89,8 @@ class SpatialInteraction(nn.Module):
     def _windowed(self, z: Tensor, size: tuple[int, int], side: int) -> Tensor:
         batch, tasks, pixels, dim = z.shape
         height, width = size
-        rows, columns = -(-height // side), -(-width // side)
+        # Not -(-n // side): exported, that division would round towards zero.
+        rows, columns = (height + side - 1) // side, (width + side - 1) // side
         padding = (0, 0, 0, columns * side - width, 0, rows * side - height)
         grid = (rows, side, columns, side)
 
