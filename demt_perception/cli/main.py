@@ -21,6 +21,7 @@ VERBS = (
     ('train', 'train a network'),
     ('eval', 'measure a model on labelled data'),
     ('export', 'write trained weights as a model folder'),
+    ('import-checkpoint', 'make a model folder of official weights: DeMT, DeMTG, MTI-Net, ...'),
 )
 
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments[:1]).verb
     try:
-        verb = importlib.import_module(f'demt_perception.cli.{chosen}')
+        verb = importlib.import_module(f'demt_perception.cli.{chosen.replace("-", "_")}')
         parser = argparse.ArgumentParser(f'demt {chosen}', description=verb.__doc__)
         verb.add_arguments(parser)
         code: int = verb.run(parser.parse_args(arguments[1:]))

@@ -1,15 +1,17 @@
 """From trained weights to a model folder: ONNX graph, card, parity check."""
 
+from dataclasses import replace
 from pathlib import Path
-import shutil
 
 import numpy as np
+from safetensors.torch import save_file
 import torch
+from torch import nn
 
 from demt_perception.model_card import file_sha256, ModelCard, save_card
 from demt_perception.networks import create_model, output_channels
-from demt_perception.networks.deploy import Deployed
 from demt_perception.networks.backbones.efficientnet_lite import MEAN, STD
+from demt_perception.networks.deploy import Deployed
 from demt_perception.training.config import TrainConfig
 from demt_perception.training.trainer import load_weights
 
@@ -22,6 +24,8 @@ CAMVID_PALETTE = ((70, 130, 180), (70, 70, 70), (153, 153, 153), (128, 64, 128),
 SIZE_MULTIPLE = 32
 OPSET = 20  # the newest that ONNX Runtime, OpenVINO and TensorRT 10.3 all read
 NEAR, FAR = 0.5, 100.0
+ONNX = 'model.onnx'
+NOT_YET = '0' * 64  # stands for the hash of a graph that is still to be written
 
 
 def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
@@ -34,38 +38,66 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
         RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     outputs = output_channels(config.tasks, config.classes)
     model = create_model(config.model, config.backbone, outputs, **config.model_options)
     load_weights(weights, model)
-    deployed = Deployed(model, config.tasks, config.far).eval()
-    write_onnx(deployed, config.input_size, out / 'model.onnx')
-    check_parity(deployed, out / 'model.onnx', config.input_size)
-    if Path(weights).resolve() != (out / 'weights.safetensors').resolve():
-        shutil.copyfile(weights, out / 'weights.safetensors')
     card = ModelCard(
         name=out.name,
         architecture=f'DeMT (deformable mixer, task interaction, task query), {config.backbone}',
         tasks=config.tasks, classes=CAMVID_CLASSES, palette=CAMVID_PALETTE,
         input_size=config.input_size, size_multiple=SIZE_MULTIPLE, mean=MEAN, std=STD,
-        focal=config.focal, assumed_hfov=60.0, depth_range=(NEAR, FAR), onnx='model.onnx',
-        onnx_sha256=file_sha256(out / 'model.onnx'), licence=licence,
+        focal=config.focal, assumed_hfov=60.0, depth_range=(NEAR, FAR), onnx=ONNX,
+        onnx_sha256=NOT_YET, licence=licence,
         training={'sources': dict(config.sources), 'iterations': config.iterations,
                   'batch': config.batch, 'loss_weights': dict(config.loss_weights),
                   'seed': config.seed})
+    return export_network(Deployed(model, config.tasks, config.far), card, out, model)
+
+
+def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
+                   weights: nn.Module) -> ModelCard:
+    """Write a model folder: graph, weights, and last the card, completed with the graph's hash.
+
+    The graph takes any input size in multiples of 32 where the network can be exported so, else
+    the card's only.
+
+    Args:
+        deployed: what the graph computes; may hold a fused network.
+        card: complete but for ``onnx_sha256``.
+        out: the folder.
+        weights: the network as trained, for ``weights.safetensors``.
+
+    Raises:
+        RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    deployed = deployed.eval()
+    size = card.input_size
+    try:
+        write_onnx(deployed, size, out / ONNX)
+        check_parity(deployed, out / ONNX, size)
+    except torch.onnx.OnnxExporterError:
+        write_onnx(deployed, size, out / ONNX, fixed=True)
+        check_parity(deployed, out / ONNX, size, fixed=True)
+    save_file({name: value.contiguous() for name, value in weights.state_dict().items()},
+              out / 'weights.safetensors')
+    card = replace(card, onnx=ONNX, onnx_sha256=file_sha256(out / ONNX))
     save_card(card, out)
     return card
 
 
-def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path) -> None:
-    """Export with free height and width, in multiples of 32."""
+def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path,
+               fixed: bool = False) -> None:
+    """Export with free height and width, in multiples of 32, or at one fixed size."""
     example = torch.zeros(1, 3, *size)
     height = torch.export.Dim('height', min=2, max=128)
     width = torch.export.Dim('width', min=2, max=128)
+    shapes = None if fixed else ({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},)
     torch.onnx.export(
         deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
         input_names=['image'], output_names=list(deployed.names), external_data=False,
-        dynamic_shapes=({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},), verbose=False)
+        dynamic_shapes=shapes, verbose=False)
     _strip_notes(path)
 
 
@@ -82,13 +114,14 @@ def _strip_notes(path: Path) -> None:
     onnx.save(model, path)
 
 
-def check_parity(deployed: Deployed, path: Path, size: tuple[int, int]) -> None:
-    """Compare ONNX Runtime with torch at the default and at another size."""
+def check_parity(deployed: Deployed, path: Path, size: tuple[int, int],
+                 fixed: bool = False) -> None:
+    """Compare ONNX Runtime with torch at the default and, unless fixed, at another size."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     rng = np.random.default_rng(0)
-    for height, width in (size, (size[0] + 32, size[1] - 64)):
+    for height, width in (size, (size[0] + 32, size[1] - 64))[:1 if fixed else 2]:
         image = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
         with torch.no_grad():
             wanted = deployed(torch.from_numpy(image))
