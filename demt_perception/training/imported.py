@@ -49,7 +49,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     except ValueError as error:
         raise CheckpointError(f'{file}: {error}') from error
     card = make_card(found, name or out.resolve().name, licence, input_size, {
-        'imported_from': file.name, 'sha256': file_sha256(file)})
+        'imported from': file.name, 'sha256': file_sha256(file)})
     deployed = Deployed(fuse(model), tuple(found.tasks), card.depth_range[1], depth='linear')
     return found, export_network(deployed, card, out, model)
 
