@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 import sys
 import textwrap
 from typing import Any
@@ -14,12 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt models``."""
     parser.add_argument('--table', action='store_true', help='print the papers\' networks instead, '
                         'with parameters and operations, plain and fused (needs torch)')
+    parser.add_argument('--time', metavar='NETWORK', help='time a network of that table in eager '
+                        'torch, plain against fused, e.g. "DeMT Swin-T NYUD" (needs torch)')
+    parser.add_argument('--threads', type=int, default=1, help='threads of --time (default 1)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every model; return 1 where none is found or a card is wrong."""
     if args.table:
         return _print_table()
+    if args.time:
+        return _print_times(args.time, args.threads)
     from demt_perception.inference.models import DEFAULT_MODEL, list_models, model_folders
 
     models = list_models()
@@ -54,6 +60,28 @@ def _print_table() -> int:
         print(f'| {row.label} | {row.size[0]}x{row.size[1]} | {seen.parameters / 1e6:.3f} '
               f'| {seen.plain / 1e9:.2f} | {seen.fused / 1e9:.2f} '
               f'| {seen.fused_head / seen.plain_head:.2f} |', flush=True)
+    return 0
+
+
+def _print_times(label: str, threads: int) -> int:
+    """Print latency and memory of one network of the table."""
+    from demt_perception.networks.counting import table
+    from demt_perception.networks.timing import time_pair
+
+    rows = {row.label: row for row in table()}
+    if label not in rows:
+        print(f'demt models: network {label!r} is not in the table: want one of\n  '
+              + '\n  '.join(rows), file=sys.stderr)
+        return 2
+    row = rows[label]
+    seen = time_pair(row, threads=threads)
+    print(f'{label}, {row.size[0]}x{row.size[1]}, eager torch, {threads} threads, '
+          f'{len(seen.plain)} pairs')
+    for form, seconds, memory in (('plain', seen.plain, seen.plain_memory),
+                                  ('fused', seen.fused, seen.fused_memory)):
+        print(f'  {form}  median {median(seconds) * 1e3:.0f} ms ({min(seconds) * 1e3:.0f} to '
+              f'{max(seconds) * 1e3:.0f}), peak memory {memory:.0f} MiB')
+    print(f'  {seen.speedup:.2f} times faster; outputs differ by {seen.difference:.1e} at most')
     return 0
 
 

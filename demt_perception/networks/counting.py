@@ -69,25 +69,25 @@ def table() -> Iterator[Row]:
 
 
 def count(row: Row) -> Count:
-    """Count a network of the table."""
+    """Count a network of the table, in its plain and in its fused form."""
     with torch.device('meta'):
         model = create_model(row.name, row.backbone, row.tasks, **row.options).eval()
-        fused = fuse(model)
         plain_head, plain = macs(model, row.size)
-        fused_head, total = macs(fused, row.size)
-    return Count(sum(p.numel() for p in model.parameters()), plain, total, plain_head, fused_head)
+        fused_head, fused = macs(fuse(model), row.size)
+    return Count(sum(p.numel() for p in model.parameters()), plain, fused, plain_head, fused_head)
 
 
-def macs(model: MultiTaskModel, size: tuple[int, int]) -> tuple[int, int]:
+def macs(model: MultiTaskModel, size: tuple[int, int],
+         auxiliary: bool = False) -> tuple[int, int]:
     """Return multiply-accumulates of the head and of the whole network for one image.
 
     Convolutions and matrix products count, as in torch's FlopCounterMode (half its number);
-    elementwise operations, norms and resizing do not.
+    elementwise operations, norms and resizing do not. ``auxiliary``: with deep supervision.
     """
     image = torch.zeros(1, 3, *size)
     with torch.no_grad():
         maps, backbone = _counted(model.backbone, image)
-        _, head = _counted(model.head, maps, size)
+        _, head = _counted(model.head, maps, size, auxiliary)
     return head, head + backbone
 
 
