@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+import warnings
 
 import numpy as np
 from safetensors.torch import save_file
@@ -59,7 +60,7 @@ def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
     """Write a model folder: graph, weights, and last the card, completed with the graph's hash.
 
     The graph takes any input size in multiples of 32 where the network can be exported so, else
-    the card's only.
+    the card's only, with a warning.
 
     Args:
         deployed: what the graph computes; may hold a fused network.
@@ -77,7 +78,8 @@ def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
     try:
         write_onnx(deployed, size, out / ONNX)
         check_parity(deployed, out / ONNX, size)
-    except torch.onnx.OnnxExporterError:
+    except RuntimeError as error:  # of the exporter, or another size gives other numbers
+        warnings.warn(f'{out} takes images of {size[0]}x{size[1]} only: {error}', stacklevel=2)
         write_onnx(deployed, size, out / ONNX, fixed=True)
         check_parity(deployed, out / ONNX, size, fixed=True)
     save_file({name: value.contiguous() for name, value in weights.state_dict().items()},

@@ -1,0 +1,80 @@
+"""Export to a model folder: free sizes where the network allows, else the card's size."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='exporting needs torch')
+pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
+
+from demt_perception.inference import EngineError, Predictor
+from demt_perception.model_card import load_card
+from demt_perception.networks.deploy import Deployed
+from demt_perception.training.export import export_network, NOT_YET
+
+TASKS = ('human_parts', 'sal', 'depth')
+
+
+class Plain(torch.nn.Module):
+    """Logits that follow from the image by one convolution; ``bound`` to the size of its input."""
+
+    def __init__(self, bound: bool, saliency: int):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 8 + saliency, 4, stride=4)
+        self.bound = bound
+
+    def logits(self, image, auxiliary=False):
+        y = self.layer(image)
+        for _ in range(image.shape[2] // 32 if self.bound else 0):  # a loop's length is exported
+            y = y + 1
+        return {'human_parts': y[:, :7], 'depth': y[:, 7:8], 'sal': y[:, 8:]}
+
+
+@pytest.mark.parametrize('bound', [False, True], ids=['any size', 'one size'])
+def test_export_at_any_size_or_at_the_only_one(bound, tiny_model, tmp_path):
+    model = Plain(bound, saliency=2)
+    card = replace(load_card(tiny_model), tasks=TASKS, onnx_sha256=NOT_YET)
+    deployed = Deployed(model, TASKS, 10.0, depth='linear')
+    with pytest.warns(match='96x160 only') if bound else nullcontext():
+        card = export_network(deployed, card, tmp_path / 'm', model)
+    assert card == load_card(tmp_path / 'm')
+    predictor = Predictor(tmp_path / 'm', 'onnxruntime', 1)
+    image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    predictions = predictor.predict(image)
+    rgb = (image[..., ::-1].astype(np.float32) - 127.5) / 127.5
+    with torch.no_grad():
+        logits = model.logits(torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None])
+    np.testing.assert_allclose(predictions._raw('depth'),
+                               logits['depth'][0, 0].clamp(min=0).numpy(), atol=1e-4)
+    np.testing.assert_allclose(predictions._raw('saliency'),
+                               logits['sal'].softmax(1)[0, 1].numpy(), atol=1e-4)
+    if bound:
+        with pytest.raises(EngineError):
+            Predictor(tmp_path / 'm', 'onnxruntime', 1, (64, 64))
+    else:
+        assert Predictor(tmp_path / 'm', 'onnxruntime', 1, (64, 64)).predict(image)
+
+
+def test_one_channel_of_saliency_is_a_sigmoid():
+    model = Plain(False, saliency=1)
+    image = torch.randn(1, 3, 32, 32)
+    deployed = Deployed(model, ('sal',), 10.0)
+    torch.testing.assert_close(deployed(image)[0], torch.sigmoid(model.logits(image)['sal'][:, 0]))
+
+
+def test_depth_is_linear_or_logarithmic():
+    logits = torch.tensor([-3.0, 0.0, 2.0, 9.0]).reshape(1, 1, 1, 4)
+
+    class Given(torch.nn.Module):
+        def logits(self, image):
+            return {'depth': logits}
+
+    linear = Deployed(Given(), ('depth',), 80.0, depth='linear')(torch.empty(0))[0]
+    assert linear.flatten().tolist() == [0, 0, 2, 9]
+    log = Deployed(Given(), ('depth',), 80.0)(torch.empty(0))[0].flatten()
+    torch.testing.assert_close(log, torch.tensor([np.exp(-0.5), np.exp(2.5), np.exp(4.5), 80.0],
+                                                 dtype=torch.float32).clamp(max=80.0))
+    with pytest.raises(ValueError, match="'linear'"):
+        Deployed(Given(), ('depth',), 80.0, depth='metres')
