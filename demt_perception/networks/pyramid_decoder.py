@@ -23,6 +23,7 @@ class PyramidFuse(nn.Module):
 
     def __init__(self, in_channels: Sequence[int]):
         super().__init__()
+        self.in_channels = tuple(in_channels)
         total = sum(in_channels)
         self.last_layer = nn.Sequential(
             nn.Conv2d(total, total, 1), nn.BatchNorm2d(total), nn.ReLU())
