@@ -22,6 +22,7 @@ VERBS = (
     ('eval', 'measure a model on labelled data'),
     ('export', 'write trained weights as a model folder'),
     ('import-checkpoint', 'make a model folder of official weights: DeMT, DeMTG, MTI-Net, ...'),
+    ('import-backbone', 'convert pretrained weights of Swin, HRNet or ResNet for training'),
 )
 
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.

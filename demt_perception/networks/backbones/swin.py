@@ -22,8 +22,7 @@ HIDDEN = -100.0
 def _padded(x: Tensor, multiple: int, axis: int) -> Tensor:
     """Append zeros to an axis and the next one, up to multiples of a number."""
     below, right = ((multiple - side % multiple) % multiple for side in x.shape[axis:axis + 2])
-    known = isinstance(below, int) and isinstance(right, int)  # not so in a graph for any size
-    if known and not below and not right:
+    if not below and not right:
         return x
     return F.pad(x, (*(0,) * (2 * (x.ndim - axis - 2)), 0, right, 0, below))
 

@@ -65,11 +65,14 @@ def convert_backbone(state_dict: Mapping[str, Tensor],
     if 'patch_embed.proj.weight' in state:
         state = _from_microsoft_swin(state)
     name = name or _name_of(state)
-    with torch.device('meta'):
-        own = create_backbone(name).state_dict()
-    for key, value in own.items():
-        if FRESH.fullmatch(key) and not any(FRESH.fullmatch(k) for k in state_dict):
-            state[key] = (torch.ones if key.endswith('weight') else torch.zeros)(value.shape)
+    try:
+        with torch.device('meta'):
+            own = create_backbone(name).state_dict()
+    except ValueError as error:
+        raise BackboneWeightsError(str(error)) from error
+    if not any(FRESH.fullmatch(key) for key in state):
+        state |= {key: (torch.ones if key.endswith('weight') else torch.zeros)(value.shape)
+                  for key, value in own.items() if FRESH.fullmatch(key)}
     _check(name, own, state)
     return name, {key: (value.float() if value.is_floating_point() else value).contiguous()
                   for key, value in state.items()}

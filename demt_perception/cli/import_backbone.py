@@ -1,0 +1,26 @@
+"""Convert pretrained backbone weights of other code into a file for `pretrained=`."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``demt import-backbone``."""
+    parser.add_argument('file', help='a checkpoint with Swin (Microsoft, timm, mmsegmentation), '
+                        'HRNet (official, timm, OpenMMLab) or ResNet (torchvision, timm) weights; '
+                        'no code in it is ever run')
+    parser.add_argument('--out', required=True, help='.safetensors file to write')
+    parser.add_argument('--backbone', help='name, where the shapes shall not tell it')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, check every key and shape, and write."""
+    from safetensors.torch import save_file
+
+    from demt_perception.networks.backbones.weights import convert_backbone
+    from demt_perception.networks.checkpoint import read_checkpoint
+
+    name, state = convert_backbone(read_checkpoint(args.file), args.backbone)
+    save_file(state, args.out, metadata={'backbone': name})
+    values = sum(value.numel() for value in state.values())
+    print(f'{args.out}: {name}, {len(state)} tensors, {values} values')
+    return 0
