@@ -1,6 +1,7 @@
 """The networks, as plain torch modules: ``create_model('demt', 'swin_t', tasks='nyud')``."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -59,8 +60,8 @@ def create_head(name: str, in_channels: Sequence[int], tasks: str | Mapping[str,
 
 
 def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
-                 tasks: str | Mapping[str, int] = 'driving', pretrained: bool = False,
-                 **options: Any) -> MultiTaskModel:
+                 tasks: str | Mapping[str, int] = 'driving',
+                 pretrained: bool | str | Path = False, **options: Any) -> MultiTaskModel:
     """Build a network with random weights, or with its backbone's pretrained ones.
 
     Args:
@@ -68,11 +69,14 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
         backbone: one of ``list_backbones()``, ``timm/<name>``, or a module with attribute
             ``channels`` that gives four maps at strides 4/8/16/32.
         tasks: ``nyud``, ``pascal_context``, ``driving`` or {task: output channels}.
-        pretrained: load the backbone's pretrained weights, where they come in a package.
+        pretrained: a ``.safetensors`` file that ``demt import-backbone`` wrote, for a backbone
+            given by name; or True where its weights come in a package (``efficientnet_lite0``,
+            ``timm/<name>``).
         options: of the head's class, e.g. ``DeMTHead``; see docs/networks.md.
 
     Raises:
-        ValueError: a name or an option's value is unknown or does not fit.
+        ValueError: a name or an option's value is unknown or does not fit, or no package has
+            the pretrained weights.
         TypeError: the head has no such option.
         ImportError: ``pretrained`` and the weights' package is missing.
     """
