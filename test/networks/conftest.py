@@ -54,6 +54,29 @@ def randomised():
                 torch.nn.init.normal_(value, 0, 0.01)
             elif 'logits' in name and value.ndim > 1:
                 torch.nn.init.normal_(value, 0, 0.1)
+            elif name.endswith('squeeze.0.bias'):  # few hidden units: a ReLU may never open
+                torch.nn.init.ones_(value)
+        if hasattr(model, 'backbone'):
+            calibrate(model)
         return model.eval()
 
     return randomise
+
+
+@torch.no_grad()
+def calibrate(model):
+    """Set the statistics to about those of random images.
+
+    Arbitrary ones let activations grow through many blocks until a softmax saturates and float32
+    noise decides.
+    """
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    momenta = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()(torch.randn(4, 3, 64, 96))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.running_mean += torch.randn_like(norm.running_mean) * 0.2 * norm.running_var.sqrt()
+        norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.4)

@@ -6,7 +6,6 @@ Tokens stay (B,H,W,C) throughout, which is what all layers but the first read.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn, Tensor
@@ -19,51 +18,30 @@ PATCH = 4
 HIDDEN = -100.0
 
 
-def _padded(x: Tensor, multiple: int, axis: int) -> Tensor:
-    """Append zeros to an axis and the next one, up to multiples of a number."""
-    below, right = ((multiple - side % multiple) % multiple for side in x.shape[axis:axis + 2])
-    if not below and not right:
-        return x
-    return F.pad(x, (*(0,) * (2 * (x.ndim - axis - 2)), 0, right, 0, below))
+def _to_windows(x: Tensor) -> Tensor:
+    """Cut (B,H,W,C) into (B*windows, 49, C); H and W are multiples of 7."""
+    b, height, width, c = x.shape
+    x = x.view(b, height // WINDOW, WINDOW, width // WINDOW, WINDOW, c)
+    return x.transpose(2, 3).reshape(-1, WINDOW * WINDOW, c)
 
 
-class Windows(NamedTuple):
-    """How the tokens of a map go into windows and back: plain or shifted right and down.
-
-    Moving each token once by its number is cheaper than padding, rolling and cutting the map.
-    """
-
-    cut: Tensor  # (B*windows*49,) number of the token, in the padded map, at each place
-    paste: Tensor  # (B*H*W,) place of each token of the map
-    mask: Tensor | None  # (windows, 1, 49, 49) what hides neighbours that the shift made
+def _from_windows(x: Tensor, height: int, width: int) -> Tensor:
+    """Undo ``_to_windows``."""
+    rows, columns, c = height // WINDOW, width // WINDOW, x.shape[-1]
+    x = x.view(-1, rows, columns, WINDOW, WINDOW, c)
+    return x.transpose(2, 3).reshape(-1, height, width, c)
 
 
-def _windows(batch: int, height: int, width: int, shift: int, like: Tensor) -> Windows:
-    rows, columns = (height + WINDOW - 1) // WINDOW, (width + WINDOW - 1) // WINDOW
-    full_height, full_width = rows * WINDOW, columns * WINDOW
-    count = full_height * full_width
-
-    def in_windows(x: Tensor) -> Tensor:
-        return x.reshape(rows, WINDOW, columns, WINDOW).transpose(1, 2).reshape(-1)
-
-    numbers = torch.arange(count, device=like.device)
-    cut = in_windows(numbers.view(full_height, full_width).roll((-shift, -shift), (0, 1)))
-    places = numbers.view(rows, columns, WINDOW, WINDOW).transpose(1, 2).reshape(
-        full_height, full_width)
-    paste = places.roll((shift, shift), (0, 1))[:height, :width].reshape(-1)
-    if batch > 1:
-        images = torch.arange(batch, device=like.device)[:, None] * count
-        cut, paste = ((images + index).view(-1) for index in (cut, paste))
-    if not shift:
-        return Windows(cut, paste, None)
-
+def _shift_mask(height: int, width: int, like: Tensor) -> Tensor:
+    """Return (windows, 1, 49, 49): what hides tokens that only the roll made neighbours."""
     def regions(size: int) -> Tensor:
         at = torch.arange(size, device=like.device)
-        return (at >= size - WINDOW).to(at.dtype) + (at >= size - shift).to(at.dtype)
+        return (at >= size - WINDOW).to(at.dtype) + (at >= size - SHIFT).to(at.dtype)
 
-    labels = in_windows(regions(full_height)[:, None] * 3 + regions(full_width))
-    labels = labels.view(-1, 1, 1, WINDOW * WINDOW)
-    return Windows(cut, paste, (labels != labels.transpose(2, 3)).to(like.dtype) * HIDDEN)
+    labels = regions(height)[:, None] * 3 + regions(width)
+    windows = _to_windows(labels[None, :, :, None])[..., 0]
+    differ = windows[:, None, None, :] != windows[:, None, :, None]
+    return differ.to(like.dtype) * HIDDEN
 
 
 def _position_index() -> Tensor:
@@ -120,17 +98,27 @@ class WindowAttention(nn.Module):
 
 
 class ShiftedWindows(nn.Module):
-    """Window attention over the tokens of a map, (B,H,W,C)."""
+    """Window attention over a map (B,H,W,C), every other time over windows shifted by 3."""
 
-    def __init__(self, dim: int, heads: int):
+    def __init__(self, dim: int, heads: int, shift: int):
         super().__init__()
+        self.shift = shift
         self.w_msa = WindowAttention(dim, heads)
 
-    def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        dim = x.shape[-1]
-        tokens = _padded(x, WINDOW, 1).reshape(-1, dim).index_select(0, windows.cut)
-        tokens = self.w_msa(tokens.view(-1, WINDOW * WINDOW, dim), windows.mask)
-        return tokens.view(-1, dim).index_select(0, windows.paste).view(x.shape)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        below, right = -height % WINDOW, -width % WINDOW
+        if below or right:
+            x = F.pad(x, (0, 0, 0, right, 0, below))
+        if not self.shift:
+            windows = self.w_msa(_to_windows(x))
+        else:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+            windows = self.w_msa(_to_windows(x), mask)
+        x = _from_windows(windows, height + below, width + right)
+        if self.shift:
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x[:, :height, :width]
 
 
 class FeedForward(nn.Module):
@@ -148,16 +136,16 @@ class FeedForward(nn.Module):
 class SwinBlock(nn.Module):
     """Pre-norm attention and feed-forward, both residual and under stochastic depth."""
 
-    def __init__(self, dim: int, heads: int, drop_path: float):
+    def __init__(self, dim: int, heads: int, shift: int, drop_path: float):
         super().__init__()
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = ShiftedWindows(dim, heads)
+        self.attn = ShiftedWindows(dim, heads, shift)
         self.norm2 = nn.LayerNorm(dim)
         self.ffn = FeedForward(dim)
 
-    def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        x = x + _drop_path(self.attn(self.norm1(x), windows), self.drop_path, self.training)
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        x = x + _drop_path(self.attn(self.norm1(x), mask), self.drop_path, self.training)
         return x + _drop_path(self.ffn(self.norm2(x)), self.drop_path, self.training)
 
 
@@ -173,9 +161,10 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _padded(x, 2, 1)
+        if x.shape[1] % 2 or x.shape[2] % 2:
+            x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         b, height, width, c = x.shape
-        x = x.reshape(b, height // 2, 2, width // 2, 2, c).permute(0, 1, 3, 5, 2, 4)
+        x = x.view(b, height // 2, 2, width // 2, 2, c).permute(0, 1, 3, 5, 2, 4)
         return self.reduction(self.norm(x.reshape(b, height // 2, width // 2, 4 * c)))
 
 
@@ -184,14 +173,16 @@ class SwinStage(nn.Module):
 
     def __init__(self, dim: int, heads: int, drop_paths: Sequence[float], last: bool):
         super().__init__()
-        self.blocks = nn.ModuleList(SwinBlock(dim, heads, rate) for rate in drop_paths)
+        self.blocks = nn.ModuleList(
+            SwinBlock(dim, heads, SHIFT if index % 2 else 0, rate)
+            for index, rate in enumerate(drop_paths))
         self.downsample = None if last else PatchMerging(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, height, width = x.shape[:3]
-        plain, shifted = (_windows(batch, height, width, shift, x) for shift in (0, SHIFT))
-        for index, block in enumerate(self.blocks):
-            x = block(x, shifted if index % 2 else plain)
+        height, width = x.shape[1:3]
+        mask = _shift_mask(height + -height % WINDOW, width + -width % WINDOW, x)
+        for block in self.blocks:
+            x = block(x, mask)
         return x
 
 
@@ -204,7 +195,10 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.projection(_padded(x, PATCH, 2)).permute(0, 2, 3, 1))
+        below, right = -x.shape[2] % PATCH, -x.shape[3] % PATCH
+        if below or right:
+            x = F.pad(x, (0, right, 0, below))
+        return self.norm(self.projection(x).permute(0, 2, 3, 1))
 
 
 class Swin(nn.Module):
@@ -226,10 +220,9 @@ class Swin(nn.Module):
         for index, (channels, depth) in enumerate(zip(self.channels, depths, strict=True)):
             stages.append(SwinStage(channels, channels // 32, rates[first:first + depth],
                                     index == len(depths) - 1))
+            self.add_module(f'norm{index}', nn.LayerNorm(channels))
             first += depth
         self.stages = nn.ModuleList(stages)
-        for index, channels in enumerate(self.channels):
-            self.add_module(f'norm{index}', nn.LayerNorm(channels))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

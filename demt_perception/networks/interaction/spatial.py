@@ -40,7 +40,7 @@ class SpatialInteraction(nn.Module):
         ValueError: heads do not divide dim, or reduction or window is below 1.
     """
 
-    def __init__(self, dim: int, heads: int, reduction: int = 4, window: int | None = None):
+    def __init__(self, dim: int, heads: int, reduction: int = 8, window: int | None = None):
         super().__init__()
         if dim % heads:
             raise ValueError(f'dim {dim} is not divisible by heads {heads}: choose a divisor')
