@@ -9,6 +9,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('overrides', nargs='*', metavar='key=value')
     parser.add_argument('--weights', required=True, help='average.safetensors of the run folder')
     parser.add_argument('--out', required=True, help='model folder to write')
+    parser.add_argument('--engine', default='any',
+                        choices=('any', 'onnxruntime', 'openvino', 'tensorrt'),
+                        help='write the form that one engine runs fastest (default: one that all '
+                        'run)')
     parser.add_argument('--licence', default='', help='terms of the weights, for the card')
 
 
@@ -18,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
     from demt_perception.training.export import export_model
 
     card = export_model(load_config(args.config, tuple(args.overrides)), args.weights, args.out,
-                        args.licence)
+                        args.licence, args.engine)
     print(f'{args.out}: {card.architecture}, sha256 {card.onnx_sha256[:12]}')
     return 0

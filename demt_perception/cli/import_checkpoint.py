@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--input-size', nargs=2, type=int, metavar=('H', 'W'),
                         help='size of the network input, multiples of 32 (default: 448 576 where '
                         'the model predicts depth or NYUD classes, else 512 512)')
+    parser.add_argument('--engine', default='any',
+                        choices=('any', 'onnxruntime', 'openvino', 'tensorrt'),
+                        help='write the form that one engine runs fastest (default: one that all '
+                        'run)')
     parser.add_argument('--task', help='task of a single-task network, e.g. semseg: its weights '
                         'do not tell')
 
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     found, card = import_checkpoint(
         args.file, args.out, name=args.name, licence=args.licence, task=args.task,
-        input_size=tuple(args.input_size) if args.input_size else None)
+        engine=args.engine, input_size=tuple(args.input_size) if args.input_size else None)
     tasks = ', '.join(f'{task} {channels}' for task, channels in found.tasks.items())
     print(f'{args.file}: {card.architecture}; tasks {tasks}; every key and shape fits')
     predictor = Predictor(args.out)

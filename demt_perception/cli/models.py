@@ -13,8 +13,9 @@ from demt_perception.model_card import load_card, ModelCard, ModelCardError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt models``."""
-    parser.add_argument('--table', action='store_true', help='print the papers\' networks instead, '
-                        'with parameters and operations, plain and fused (needs torch)')
+    parser.add_argument('--table', action='store_true',
+                        help="print the papers' networks instead, with parameters and operations, "
+                        'plain and fused (needs torch)')
     parser.add_argument('--time', metavar='NETWORK', help='time a network of that table in eager '
                         'torch, plain against fused, e.g. "DeMT Swin-T NYUD" (needs torch)')
     parser.add_argument('--threads', type=int, default=1, help='threads of --time (default 1)')

@@ -25,8 +25,9 @@ __all__ = ['Head', 'MultiTaskModel', 'create_head', 'create_model', 'fuse', 'lis
 HEADS: dict[str, type[Head]] = {
     'demt': DeMTHead, 'demtg': DeMTGHead, 'mti_net': MTINetHead, 'pad_net': PADNetHead,
     'single_task': SingleTaskHead, 'multi_task': MultiTaskHead, 'demt_light': DeMTLightHead}
-# The networks of Multi-Task-Learning-PyTorch predict saliency with one channel and a sigmoid.
-SIGMOID_SALIENCY = ('mti_net', 'pad_net', 'single_task', 'multi_task')
+# Networks of Multi-Task-Learning-PyTorch (but for style fcn, which is ATRC's): one channel of
+# saliency with a sigmoid, and backbones that differ in details from those of DeMT.
+MTL = ('mti_net', 'pad_net', 'single_task', 'multi_task')
 
 
 def list_models() -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def create_head(name: str, in_channels: Sequence[int], tasks: str | Mapping[str,
     """
     if name not in HEADS:
         raise ValueError(f'model {name!r} is unknown: want one of {sorted(HEADS)}')
-    saliency = 1 if name in SIGMOID_SALIENCY and options.get('style') != 'fcn' else 2
+    saliency = 1 if name in MTL and options.get('style') != 'fcn' else 2
     return HEADS[name](in_channels, resolve_tasks(tasks, saliency), **options)
 
 
@@ -67,7 +68,9 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
     Args:
         name: one of ``list_models()``.
         backbone: one of ``list_backbones()``, ``timm/<name>``, or a module with attribute
-            ``channels`` that gives four maps at strides 4/8/16/32.
+            ``channels`` that gives four maps at strides 4/8/16/32. By name, it is built as the
+            network's released code has it: HRNet of MTI-Net, PAD-Net and the baselines resizes
+            once between scales, that of DeMT twice; style ``aspp`` has a dilated ResNet.
         tasks: ``nyud``, ``pascal_context``, ``driving`` or {task: output channels}.
         pretrained: a ``.safetensors`` file that ``demt import-backbone`` wrote, for a backbone
             given by name; or True where its weights come in a package (``efficientnet_lite0``,
@@ -83,7 +86,13 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
     if isinstance(backbone, str):
         if name not in HEADS:
             raise ValueError(f'model {name!r} is unknown: want one of {sorted(HEADS)}')
-        backbone = create_backbone(backbone, pretrained)
+        style = options.get('style')
+        details: dict[str, Any] = {}
+        if name in MTL and style != 'fcn' and backbone.startswith('hrnet'):
+            details = {'resize_twice': False, 'momentum': 0.01}
+        elif style == 'aspp' and backbone.startswith('resnet'):
+            details = {'dilated': True}
+        backbone = create_backbone(backbone, pretrained, **details)
     channels: Any = getattr(backbone, 'channels', None)
     if channels is None:
         raise ValueError(f'backbone {type(backbone).__name__} has no attribute `channels`: set it '

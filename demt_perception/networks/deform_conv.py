@@ -22,7 +22,9 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None
             tap (dy, dx) in pixels.
         weight: (O, C / groups, kernel height, kernel width).
         bias: (O,).
-        stride, padding, dilation: as of a convolution.
+        stride: of the output grid, in pixels.
+        padding: zeros around the map, in pixels.
+        dilation: distance of the taps, in pixels.
         mask: (B, G*K, h, w), the weight of each tap (v2).
 
     Raises:
@@ -35,7 +37,7 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None
     offset_groups = offset.shape[1] // (2 * taps)
     if channels % group_channels or offset.shape[1] % (2 * taps) or channels % offset_groups:
         raise ValueError(f'{channels} channels, weight {tuple(weight.shape)}, offset '
-                         f'{tuple(offset.shape)}: want channels divisible by the weight\'s, and '
+                         f"{tuple(offset.shape)}: want channels divisible by the weight's, and "
                          'two offsets for each tap of groups that divide the channels')
     offset = offset.reshape(batch, offset_groups, taps, 2, out_height, out_width)
     y, x_grid = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')

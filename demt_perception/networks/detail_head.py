@@ -22,7 +22,7 @@ class DetailHead(nn.Module):
         super().__init__()
         self.reduce = nn.Conv2d(dim, hidden, 3, padding=1, bias=False)
         self.detail = nn.Conv2d(detail, hidden, 1, bias=False)
-        self.norm = nn.BatchNorm2d(hidden)
+        self.norm = nn.BatchNorm2d(hidden)  # of the sum of both: see fusing/norms.py
         self.refine = nn.Sequential(
             nn.Conv2d(hidden, hidden // 2, 3, padding=1, bias=False),
             nn.BatchNorm2d(hidden // 2), nn.ReLU(inplace=True))

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from demt_perception.model_card import file_sha256, ModelCard, save_card
-from demt_perception.networks import create_model, output_channels
+from demt_perception.networks import create_model, fuse, output_channels
 from demt_perception.networks.backbones.efficientnet_lite import MEAN, STD
+from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
 from demt_perception.networks.deploy import Deployed
+from demt_perception.networks.model import MultiTaskModel
 from demt_perception.training.config import TrainConfig
 from demt_perception.training.trainer import load_weights
 
@@ -26,17 +28,22 @@ SIZE_MULTIPLE = 32
 OPSET = 20  # the newest that ONNX Runtime, OpenVINO and TensorRT 10.3 all read
 NEAR, FAR = 0.5, 100.0
 ONNX = 'model.onnx'
+# Measured, see docs/networks.md. OpenVINO cannot convert DeformConv, TensorRT-RTX rejects it.
+SAMPLING = {'any': 'GridSample', 'onnxruntime': 'DeformConv', 'openvino': 'GridSample',
+            'tensorrt': 'GridSample'}
 NOT_YET = '0' * 64  # stands for the hash of a graph that is still to be written
 
 
 def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
-                 licence: str = '') -> ModelCard:
+                 licence: str = '', engine: str = 'any') -> ModelCard:
     """Write ``model.onnx``, ``weights.safetensors`` and ``card.yaml`` into ``out``.
 
-    The graph takes any input size in multiples of 32.
+    The graph holds the fused network (see docs/networks.md) and takes any input size in
+    multiples of 32. ``engine``: see ``for_engine``.
 
     Raises:
         RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
+        ValueError: ``engine`` is unknown.
     """
     out = Path(out)
     outputs = output_channels(config.tasks, config.classes)
@@ -52,7 +59,23 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
         training={'sources': dict(config.sources), 'iterations': config.iterations,
                   'batch': config.batch, 'loss_weights': dict(config.loss_weights),
                   'seed': config.seed})
-    return export_network(Deployed(model, config.tasks, config.far), card, out, model)
+    fused = for_engine(fuse(model), engine)
+    return export_network(Deployed(fused, config.tasks, config.far), card, out, model)
+
+
+def for_engine(model: MultiTaskModel, engine: str) -> MultiTaskModel:
+    """Return the network with its deformable steps in the form that an engine runs fastest.
+
+    Args:
+        model: plain or fused.
+        engine: ``onnxruntime``, ``openvino``, ``tensorrt``, or ``any`` for a graph that all run.
+
+    Raises:
+        ValueError: unknown engine.
+    """
+    if engine not in SAMPLING:
+        raise ValueError(f'engine {engine!r} is unknown: want one of {sorted(SAMPLING)}')
+    return as_deform_conv(model) if SAMPLING[engine] == 'DeformConv' else model
 
 
 def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
@@ -99,7 +122,7 @@ def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path,
     torch.onnx.export(
         deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
         input_names=['image'], output_names=list(deployed.names), external_data=False,
-        dynamic_shapes=shapes, verbose=False)
+        dynamic_shapes=shapes, verbose=False, custom_translation_table=onnx_translation())
     _strip_notes(path)
 
 

@@ -9,7 +9,13 @@ from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
 from demt_perception.networks.deploy import Deployed
 from demt_perception.networks.detect import build, Description, detect
-from demt_perception.training.export import export_network, NOT_YET, ONNX, SIZE_MULTIPLE
+from demt_perception.training.export import (
+    export_network,
+    for_engine,
+    NOT_YET,
+    ONNX,
+    SIZE_MULTIPLE,
+)
 
 # Of ImageNet, as all official training code uses them.
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -23,7 +29,8 @@ INDOOR_RANGE = (0.5, 10.0)
 
 def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', licence: str = '',
                       input_size: tuple[int, int] | None = None,
-                      task: str | None = None) -> tuple[Description, ModelCard]:
+                      task: str | None = None,
+                      engine: str = 'any') -> tuple[Description, ModelCard]:
     """Read official weights, check every key and shape, and write a model folder.
 
     Args:
@@ -33,6 +40,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         licence: terms of the weights, for the card.
         input_size: (height, width); default that of the paper's data set.
         task: name of the task of a single-task network.
+        engine: see ``export.for_engine``.
 
     Raises:
         CheckpointError: the file cannot be read, or its weights do not fit; nothing is written.
@@ -50,7 +58,8 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         raise CheckpointError(f'{file}: {error}') from error
     card = make_card(found, name or out.resolve().name, licence, input_size, {
         'imported from': file.name, 'sha256': file_sha256(file)})
-    deployed = Deployed(fuse(model), tuple(found.tasks), card.depth_range[1], depth='linear')
+    deployed = Deployed(for_engine(fuse(model), engine), tuple(found.tasks), card.depth_range[1],
+                        depth='linear')
     return found, export_network(deployed, card, out, model)
 
 

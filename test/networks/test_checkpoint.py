@@ -188,7 +188,8 @@ def test_missing_file_and_folder_are_said(tmp_path):
 
 @pytest.mark.parametrize(('content', 'said'), [
     ({'epoch': 3, 'best': 'x'}, r"keys \['epoch', 'best'\] and no weights"), ([1, 2], 'a list'),
-    ({'state_dict': {'a': torch.zeros(1), 'count': 3, 4: torch.zeros(1)}}, "'count', 4"), ({}, 'keys'),
+    ({'state_dict': {'a': torch.zeros(1), 'count': 3, 4: torch.zeros(1)}}, "'count', 4"),
+    ({}, 'keys'),
     ({'state_dict': {}}, 'no weights')])
 def test_other_content_is_said(tmp_path, content, said):
     torch.save(content, tmp_path / 'a.pth')

@@ -6,7 +6,7 @@ import torch
 from demt_perception.networks import create_model, fuse
 from demt_perception.networks.deploy import Deployed
 from demt_perception.tasks import DRIVING
-from demt_perception.training.export import check_parity, write_onnx
+from demt_perception.training.export import check_parity, for_engine, write_onnx
 
 
 @pytest.fixture(scope='module')
@@ -59,3 +59,19 @@ def test_imagenet_weights_see_what_is_in_a_picture():
         (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     # The statistics belong to the weights: activations stay of order one through 16 blocks.
     assert all(bool(m.isfinite().all()) and 0.01 < float(m.std()) < 10 for m in maps)
+
+
+def test_a_graph_for_onnx_runtime_holds_deformable_convolutions(model, tmp_path):
+    onnx = pytest.importorskip('onnx', reason='export needs onnx: pip install onnx onnxscript')
+    pytest.importorskip('onnxscript', reason='export needs onnxscript: pip install onnxscript')
+    plain = Deployed(model, DRIVING, 150.0).eval()
+    for engine, node, other in (('onnxruntime', 'DeformConv', 'GridSample'),
+                                ('tensorrt', 'GridSample', 'DeformConv')):
+        path = tmp_path / f'{engine}.onnx'
+        deployed = Deployed(for_engine(fuse(model), engine), DRIVING, 150.0).eval()
+        write_onnx(deployed, (64, 128), path, fixed=True)
+        check_parity(plain, path, (64, 128), fixed=True)
+        nodes = [n.op_type for n in onnx.load(path).graph.node]
+        assert nodes.count(node) == len(DRIVING) and other not in nodes
+    with pytest.raises(ValueError, match=r"'cuda' is unknown: want one of.*tensorrt"):
+        for_engine(model, 'cuda')

@@ -220,9 +220,10 @@ class Swin(nn.Module):
         for index, (channels, depth) in enumerate(zip(self.channels, depths, strict=True)):
             stages.append(SwinStage(channels, channels // 32, rates[first:first + depth],
                                     index == len(depths) - 1))
-            self.add_module(f'norm{index}', nn.LayerNorm(channels))
             first += depth
         self.stages = nn.ModuleList(stages)
+        for index, channels in enumerate(self.channels):
+            self.add_module(f'norm{index}', nn.LayerNorm(channels))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

@@ -3,24 +3,40 @@
 import torch
 from torch import nn
 
-Foldable = nn.Conv2d | nn.Conv1d | nn.Linear
+from demt_perception.networks.backbones.timm import TimmBackbone
+from demt_perception.networks.detail_head import DetailHead
 
 
 def fold_batch_norms(module: nn.Module) -> None:
     """Fold, in place, every BatchNorm that its parent registers right after its convolution.
 
-    The rule of this package's networks: what is registered in sequence is computed in sequence.
-    A folded BatchNorm becomes an ``nn.Identity``.
+    The rule of this package's networks: what is registered in sequence is computed in sequence;
+    ``DetailHead``, whose norm is of the sum of two convolutions, is folded by itself. A folded
+    BatchNorm becomes an ``nn.Identity``.
     """
+    if isinstance(module, TimmBackbone):  # not of this package, so not of its rule
+        return
+    if isinstance(module, DetailHead):
+        fold_sum(module)
     before: nn.Module | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d) and (
                 before.out_channels == child.num_features):
             fold(before, child)
             module.register_module(name, nn.Identity())
-        elif not isinstance(child, nn.Identity | nn.Dropout):
+        else:
             fold_batch_norms(child)
         before = child
+
+
+def fold_sum(head: DetailHead) -> None:
+    """Fold the norm of reduce(x) + detail(y): both are scaled, one takes the shift."""
+    norm = head.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    fold(head.reduce, norm)
+    fold(head.detail, norm)
+    head.reduce.bias = None  # the shift counts once
+    head.norm = nn.Identity()
 
 
 @torch.no_grad()
