@@ -1,6 +1,7 @@
 """From trained weights to a model folder: ONNX graph, card, parity check."""
 
 from dataclasses import replace
+import logging
 from pathlib import Path
 import warnings
 
@@ -119,10 +120,14 @@ def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path,
     height = torch.export.Dim('height', min=2, max=128)
     width = torch.export.Dim('width', min=2, max=128)
     shapes = None if fixed else ({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},)
-    torch.onnx.export(
-        deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
-        input_names=['image'], output_names=list(deployed.names), external_data=False,
-        dynamic_shapes=shapes, verbose=False, custom_translation_table=onnx_translation())
+    # The exporter warns that torchvision is absent, and of its own use of old functions.
+    logging.getLogger('torch.onnx._internal.exporter._registration').setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
+        torch.onnx.export(
+            deployed, (example,), str(path), dynamo=True, opset_version=OPSET,
+            input_names=['image'], output_names=list(deployed.names), external_data=False,
+            dynamic_shapes=shapes, verbose=False, custom_translation_table=onnx_translation())
     _strip_notes(path)
 
 
