@@ -17,6 +17,7 @@ from demt_perception.networks.heads import Head
 from demt_perception.networks.interaction import create_interaction
 from demt_perception.networks.mixer import create_mixer
 from demt_perception.networks.query import TaskQuery
+from demt_perception.networks.tokens import to_map, to_tokens
 
 
 class DeMTHead(Head):
@@ -69,8 +70,8 @@ class DeMTHead(Head):
 
     def logits(self, maps: Sequence[Tensor], auxiliary: bool = False) -> dict[str, Tensor]:
         x = self.aggregation(maps)
-        batch, dim, height, width = x.shape
-        tokens = [self.mixers[task](x).flatten(2).transpose(1, 2) for task in self.tasks]
+        height, width = x.shape[-2:]
+        tokens = [to_tokens(self.mixers[task](x)) for task in self.tasks]
         mixed = torch.stack(tokens, dim=1)
         z = mixed if self.interaction is None else self.interaction(mixed, (height, width))
         out = {}
@@ -81,7 +82,7 @@ class DeMTHead(Head):
                 y = mixed[:, index] if self.interaction is None else mixed[:, index] + z[:, index]
             if self.gate is not None:
                 y = self.gate(y)
-            y = y.transpose(1, 2).reshape(batch, dim, height, width)
+            y = to_map(y, (height, width))
             out[task] = self.final_logits[task](self.bottleneck[task](y))
         return out
 

@@ -16,6 +16,7 @@ from demt_perception.networks.heads import Head, resize
 from demt_perception.networks.interaction.published import LinearInteraction
 from demt_perception.networks.mixer import DeformableMixer
 from demt_perception.networks.query import TaskQuery
+from demt_perception.networks.tokens import to_map, to_tokens
 
 
 class DeMTLightHead(Head):
@@ -55,11 +56,11 @@ class DeMTLightHead(Head):
 
     def logits(self, maps: Sequence[Tensor], auxiliary: bool = False) -> dict[str, Tensor]:
         x = self.aggregate(maps)
-        batch, dim, height, width = x.shape
-        mixed = {task: mixer(x).flatten(2).transpose(1, 2) for task, mixer in self.mixers.items()}
+        height, width = x.shape[-2:]
+        mixed = {task: to_tokens(mixer(x)) for task, mixer in self.mixers.items()}
         z = self.interaction(torch.stack(tuple(mixed.values()), dim=1))
         logits = {}
         for task, query in self.queries.items():
-            y = query(mixed[task], z).transpose(1, 2).reshape(batch, dim, height, width)
+            y = to_map(query(mixed[task], z), (height, width))
             logits[task] = self.heads[task](y, maps[0])
         return logits

@@ -104,6 +104,28 @@ class TestModel:
         for part in set(dead) - set(KEY_BIAS):  # really dead: the list is not a licence
             assert any(part in n for n in without), f'{part} is said to be dead, but learns'
 
+    def test_gradients_of_one_image_are_those_of_its_loss(self, case):
+        """A layout that only a batch of one has can make BatchNorm's backward silently wrong."""
+        model = copy.deepcopy(case[1]).double()
+        image = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+        weights, step = {}, 1e-9  # small: few ReLUs may switch on the way
+
+        def loss():
+            return sum((v * weights.setdefault(n, torch.randn_like(v))).mean()
+                       for n, v in flat(model(image, auxiliary=True)))
+
+        loss().backward()
+        learned = [p for p in model.parameters() if p.grad is not None]
+        directions = [torch.randn_like(p) * p.detach().abs().mean() for p in learned]
+        wanted = sum(float((d * p.grad).sum()) for d, p in zip(directions, learned, strict=True))
+        values = []
+        with torch.no_grad():
+            for length in (step, -2 * step):
+                for p, d in zip(learned, directions, strict=True):
+                    p.add_(d, alpha=length)
+                values.append(float(loss()))
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(wanted, rel=0.02, abs=1e-4)
+
     def test_it_trains(self, case):
         name, _, tasks, _ = case
         model = build(name).train()
