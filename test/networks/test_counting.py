@@ -29,15 +29,20 @@ EXACT = {'DeMT HRNet-18 NYUD': 6748218, 'DeMT Swin-T NYUD': 32070259,
 ROWS = {row.label: row for row in table()}
 
 
-@pytest.fixture(scope='module')
-def counts():
-    return {label: count(row) for label, row in ROWS.items()}
+# One of each kind: counting the fused form takes a second or more.
+FUSED = ('DeMT Swin-T NYUD', 'DeMT HRNet-18 PASCAL', 'DeMTG Swin-T NYUD',
+         'MTI-Net HRNet-18 NYUD 2 + 4 auxiliary', 'PAD-Net HRNet-18 NYUD 2',
+         'multi-task HRNet-18 PASCAL', 'DeMT light EfficientNet-Lite0 driving')
 
 
 @pytest.mark.parametrize('label', RELEASED)
-def test_parameters_equal_the_released_code(counts, label):
-    assert round(counts[label].parameters / 1e6, 3) == RELEASED[label][0]
-    assert counts[label].parameters == EXACT.get(label, counts[label].parameters)
+def test_parameters_equal_the_released_code(label):
+    row = ROWS[label]
+    with torch.device('meta'):
+        model = create_model(row.name, row.backbone, row.tasks, **row.options)
+    seen = sum(p.numel() for p in model.parameters())
+    assert round(seen / 1e6, 3) == RELEASED[label][0]
+    assert seen == EXACT.get(label, seen)
 
 
 @pytest.mark.parametrize('label', [k for k, v in RELEASED.items() if v[1]])
@@ -56,9 +61,10 @@ def test_operations_equal_the_released_code(label):
     assert seen / 1e9 == pytest.approx(RELEASED[label][1], abs=tolerance)
 
 
-def test_fusing_saves_what_it_says(counts):
-    swin = counts['DeMT Swin-T NYUD']
-    assert swin.fused_head <= 0.65 * swin.plain_head
-    for label, seen in counts.items():
-        assert seen.fused_head <= seen.plain_head, label
-        assert seen.fused - seen.fused_head <= seen.plain - seen.plain_head, label
+@pytest.mark.parametrize('label', FUSED)
+def test_fusing_saves_what_it_says(label):
+    seen = count(ROWS[label])
+    assert seen.fused_head < seen.plain_head
+    assert seen.fused - seen.fused_head <= seen.plain - seen.plain_head
+    if label == 'DeMT Swin-T NYUD':
+        assert seen.fused_head <= 0.65 * seen.plain_head
