@@ -10,7 +10,7 @@ from torch import Tensor
 from demt_perception.networks.backbones import create_backbone
 from demt_perception.networks.backbones.hrnet import HRNet
 from demt_perception.networks.model import MultiTaskModel
-from demt_perception.networks.official import layout_of
+from demt_perception.networks.official import layout_of, sorted_by_name
 from demt_perception.networks.task_sets import TASK_SETS
 
 # The order of the released task sets; files sorted by name have lost it (spec 1.6).
@@ -87,7 +87,9 @@ def detect(state: Mapping[str, Tensor], task: str | None = None) -> Description:
                                   'layers are missing; is this the whole network?')
     atrc = name in ('demt', 'demtg') or options.get('style') == 'fcn'
     backbone, backbone_options = _backbone(given, atrc)
-    return Description(name, backbone, _in_order(tasks), options, backbone_options)
+    if sorted_by_name(state):
+        tasks = _in_order(tasks)
+    return Description(name, backbone, tasks, options, backbone_options)
 
 
 def build(description: Description) -> MultiTaskModel:
@@ -128,7 +130,7 @@ def _decoders(given: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, int],
 
 
 def _auxiliary(tasks: dict[str, int], auxiliary: dict[str, int]) -> dict[str, Any]:
-    return {} if auxiliary == tasks else {'auxiliary': _in_order(auxiliary)}
+    return {} if auxiliary == tasks else {'auxiliary': auxiliary}
 
 
 def _channels(given: Mapping[str, Tensor], pattern: str) -> dict[str, int]:
@@ -139,10 +141,8 @@ def _channels(given: Mapping[str, Tensor], pattern: str) -> dict[str, int]:
 
 
 def _in_order(tasks: dict[str, int]) -> dict[str, int]:
-    """Return the tasks as they stand in the file, or where that is sorted in the known order."""
+    """Return tasks whose order is lost in the order of the released task sets."""
     names = list(tasks)
-    if names != sorted(names):
-        return tasks
     for known in TASK_SETS.values():
         if set(known) == set(names):
             return {name: tasks[name] for name in known}

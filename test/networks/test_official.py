@@ -223,6 +223,19 @@ def test_the_task_order_survives_a_sorted_file(task_set):
     assert list(detect(demt(tasks=backwards)).tasks) == list(backwards)
 
 
+def test_an_alphabetical_task_order_is_kept():
+    """DeMT numbers its mixers in the order that the user gave: `--tasks depth,semseg`, too."""
+    state = demt(tasks={'depth': 1, 'semseg': 40})
+    assert list(detect(state).tasks) == ['depth', 'semseg']
+    model = build(detect(state))
+    load_official(model, state)
+    assert torch.equal(model.head.mixers['depth'][0].channel[0].weight,
+                       state['head.defor_mixers.0.blocks.0.0.weight'])
+    other = create_head('demt', CHANNELS, {'semseg': 40, 'depth': 1}, dim=16)
+    with pytest.raises(ValueError, match=r"order \['depth', 'semseg'\]"):
+        load_official(other, demt_head(tasks={'depth': 1, 'semseg': 40}))
+
+
 @pytest.mark.parametrize(('state', 'said'), [
     ({'a.weight': torch.zeros(1)}, 'no known network'), (demt_head(), 'backbone with keys'),
     ({'decoders.semseg.weight': torch.zeros(1)}, 'no task')])
