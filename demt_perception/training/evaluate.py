@@ -21,6 +21,7 @@ def evaluate_camvid(predictor: Predictor, root: str | Path, split: str = 'test')
     dataset = CamVid(root, split)
     for sample in iterate(dataset):
         predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]))
+        assert sample.semseg is not None   # by `CamVid`
         confusion.add(predicted.semantic, sample.semseg)
         boundary.add(predicted.boundary.astype(np.float32) / 255, class_edges(sample.semseg))
     return {'images': len(dataset), 'miou': confusion.miou(),
@@ -38,7 +39,7 @@ def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
     for sample in iterate(dataset):
         predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]), sample.focal)
         assert sample.depth is not None and sample.normals is not None  # by `Rendered`
-        assert sample.edge is not None
+        assert sample.edge is not None and sample.semseg is not None
         depth.add(predicted.depth, sample.depth)
         normals.add(predicted.normals, sample.normals)
         confusion.add(predicted.semantic, sample.semseg)

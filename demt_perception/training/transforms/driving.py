@@ -55,7 +55,12 @@ def to_tensors(sample: Sample, view: View, size: tuple[int, int], focal: float, 
     Returns:
         image (3,h,w) float32; semseg (h/2,w/2) int64, 255 ignored; depth (h/2,w/2) canonical
         metres, NaN ignored; normals (3,h/2,w/2), zero ignored; edge (h/2,w/2), 255 ignored.
+
+    Raises:
+        ValueError: the sample has no classes.
     """
+    if sample.semseg is None:
+        raise ValueError(f'sample {sample.name!r} has no semseg: the driving model wants classes')
     height, width = size
     rows = _indices(view.top, view.height, height // 2)
     columns = _indices(view.left, view.width, width // 2)

@@ -1,0 +1,145 @@
+"""Reading one file into one array: pictures, maps of ids, .npy and .mat files.
+
+All raise OSError or ValueError that name the file and the reason, whatever bytes it holds.
+"""
+
+from pathlib import Path
+import struct
+from typing import Any
+import zlib
+
+import cv2
+import numpy as np
+import yaml
+
+SUFFIXES = ('.jpg', '.jpeg', '.png')
+PNG = b'\x89PNG\r\n\x1a\n'
+PALETTE, GREY = 3, 0
+
+
+def read_image(path: Path, flags: int) -> np.ndarray:
+    """Read an image file as OpenCV gives it: BGR where it is coloured.
+
+    Raises:
+        OSError: the file is missing or not an image.
+    """
+    return _decode(path, _bytes(path), flags)
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8 RGB."""
+    return np.ascontiguousarray(read_image(path, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Read a one-channel image of any depth as (H, W); a palette image gives its indices.
+
+    Label files are often palette PNGs (PASCAL VOC's are), which OpenCV would turn into colours.
+
+    Raises:
+        OSError: the file is missing or not an image.
+        ValueError: it has more than one channel.
+    """
+    data = _bytes(path)
+    bits = 0
+    # The header is at a fixed place: bit depth and colour type are its bytes 24 and 25.
+    if data[:8] == PNG and len(data) > 29 and data[25] == PALETTE:
+        bits, data = data[24], _indices_as_grey(data)
+    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 2:
+        raise ValueError(f'{path} has {image.shape[2]} channels: want one (grey or palette)')
+    # Grey of fewer bits is stretched to 0..255 by every decoder; indices must not be.
+    return image // (255 // (2 ** bits - 1)) if bits in (1, 2, 4) else image
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read a .npy file, never a pickle.
+
+    Raises:
+        OSError: the file is missing, cut off or not a .npy file of numbers.
+    """
+    try:
+        # Mapping compares the size that the header claims with that of the file before any
+        # memory is asked for.
+        mapped = np.load(path, mmap_mode='r', allow_pickle=False)
+        if not isinstance(mapped, np.ndarray) or mapped.dtype.kind not in 'biuf':
+            raise OSError(f'{path} holds no array of numbers')
+        return np.array(mapped)
+    except FileNotFoundError:
+        raise OSError(f'{path} is missing') from None
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f'{path} is not a readable .npy file: {error}') from error
+
+
+def read_mat(path: Path) -> dict[str, Any]:
+    """Read a MATLAB 5 file.
+
+    Raises:
+        OSError: the file is missing or not one.
+        ModuleNotFoundError: scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ModuleNotFoundError('PASCAL-Context has .mat files, which scipy reads: '
+                                  'pip install scipy', name='scipy') from error
+    if not path.is_file():
+        raise OSError(f'{path} is missing')
+    try:
+        return loadmat(str(path))
+    except Exception as error:
+        raise OSError(f'{path} is not a readable .mat file: {error}') from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        ValueError: it is not YAML, or no mapping.
+    """
+    try:
+        content = yaml.safe_load(_bytes(path))
+    except Exception as error:
+        if isinstance(error, OSError):
+            raise
+        raise ValueError(f'{path} is not YAML: {error}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} holds {type(content).__name__}: want key: value lines')
+    return content
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise OSError(f'{path} is missing') from None
+    if not data:
+        raise OSError(f'{path} is empty')
+    return data
+
+
+def _decode(path: Path, data: bytes, flags: int) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise OSError(f'{path} is not a readable image: {error}') from error
+    if image is None:
+        raise OSError(f'{path} is not a readable image, or cut off')
+    return image
+
+
+def _indices_as_grey(data: bytes) -> bytes:
+    """Return a palette PNG declared as grey, so that its indices are what is decoded."""
+    header = data[12:25] + bytes([GREY]) + data[26:29]
+    out = data[:12] + header + struct.pack('>I', zlib.crc32(header))
+    place = 33
+    while place + 8 <= len(data):
+        length = struct.unpack('>I', data[place:place + 4])[0]
+        # The palette and its transparency mean nothing in a grey image.
+        if data[place + 4:place + 8] not in (b'PLTE', b'tRNS'):
+            out += data[place:place + 12 + length]
+        place += 12 + length
+    return out
