@@ -50,9 +50,25 @@ def balanced_bce(logits: Tensor, target: Tensor, _: Tensor, __: float) -> Tensor
     return (loss * valid).sum() / valid.sum().clamp(min=1)
 
 
+def balanced_cross_entropy(logits: Tensor, target: Tensor, _: Tensor, __: float) -> Tensor:
+    """Two-class cross-entropy balanced over the batch (spec 1.8, saliency); 255 ignored.
+
+    Positives weigh as much as the share of negatives, and the other way round. Logits have two
+    channels (softmax) or one (sigmoid); target (B,h,w), 1 is positive.
+    """
+    # Of a softmax over two only the difference counts, so that both forms are one.
+    score = logits[:, -1] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+    valid = target != IGNORE
+    positive = (target == 1) & valid
+    count = valid.sum().clamp(min=1)
+    share = positive.sum() / count
+    loss = torch.where(positive, (1 - share) * F.softplus(-score), share * F.softplus(score))
+    return (loss * valid).sum() / count
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor, float], Tensor]] = {
     'cross_entropy': cross_entropy, 'log_l1': log_l1, 'cosine_l1': cosine_l1,
-    'balanced_bce': balanced_bce}
+    'balanced_bce': balanced_bce, 'balanced_cross_entropy': balanced_cross_entropy}
 
 
 def multi_task_loss(logits: dict[str, Tensor], batch: dict[str, Tensor],
@@ -64,7 +80,8 @@ def multi_task_loss(logits: dict[str, Tensor], batch: dict[str, Tensor],
         logits: {task: (B, c, h/4, w/4)}; upsampled bilinearly to the labels' half size.
         batch: of ``to_tensors``, collated.
         weights: {task: weight}.
-        class_weights: (K,) for the cross-entropy.
+        class_weights: (K,) for the cross-entropy of the classes of the model card; tasks with
+            classes of their own (human parts) are not weighted.
         far: greatest depth, see ``to_tensors``.
     """
     total, values = torch.zeros(()), {}
@@ -72,7 +89,9 @@ def multi_task_loss(logits: dict[str, Tensor], batch: dict[str, Tensor],
         target = batch[task]
         fine = F.interpolate(prediction, size=target.shape[-2:], mode='bilinear',
                              align_corners=False)
-        loss = LOSSES[TASKS[task].loss](fine, target, class_weights, far)
+        own = TASKS[task].channels
+        loss = LOSSES[TASKS[task].loss](
+            fine, target, class_weights if own is None else class_weights.new_ones(own), far)
         values[task] = float(loss.detach())
         total = total + weights[task] * loss
     return total, values

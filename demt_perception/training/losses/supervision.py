@@ -1,0 +1,89 @@
+"""The total loss of a network's outputs, with deep supervision as in the published code.
+
+Every prediction of a task, final or intermediate, is resized to the labels and has the task's
+loss and weight. Source: spec 2 and 3 (MTI-Net, PAD-Net).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from demt_perception.networks.heads import resize
+from demt_perception.training.losses.released import Loss
+
+FINAL = 'final'
+INITIAL = 'initial_'
+FEATURES = 'features_'
+
+
+def predictions(outputs: Mapping[str, Any]) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield (task, stage, logits) of every supervised output of a network.
+
+    Args:
+        outputs: of ``MultiTaskModel.forward`` or ``.logits``. Beside {task: logits}, stage
+            ``final``, it may hold MTI-Net's ``deep_supervision``, stages ``scale_0`` to
+            ``scale_3``, and PAD-Net's ``initial_<task>``, stage ``initial``.
+    """
+    for name, value in outputs.items():
+        if isinstance(value, Mapping):
+            yield from ((task, scale, logits) for scale, at_scale in value.items()
+                        for task, logits in at_scale.items() if not task.startswith(FEATURES))
+        elif name.startswith(INITIAL):
+            yield name.removeprefix(INITIAL), 'initial', value
+        else:
+            yield name, FINAL, value
+
+
+def task_losses(outputs: Mapping[str, Any], targets: Mapping[str, Tensor],
+                losses: Mapping[str, Loss]) -> dict[str, dict[str, Tensor]]:
+    """Return {task: {stage: unweighted loss}}, differentiable.
+
+    A task's own total is the sum over its stages: what the weightings take.
+
+    Args:
+        outputs: see ``predictions``; resized bilinearly (align_corners False), in float32, where
+            they are not yet of the labels' size.
+        targets: {task: labels}, more than needed is no harm; see ``released``.
+        losses: {task: loss}, a table of ``released``.
+
+    Raises:
+        ValueError: a task of the network, be it only auxiliary, has no labels or no loss.
+    """
+    result: dict[str, dict[str, Tensor]] = {}
+    for task, stage, logits in predictions(outputs):
+        for what, given in (('labels', targets), ('loss', losses)):
+            if task not in given:
+                raise ValueError(f'the network predicts {task!r} ({stage}) but there is no {what} '
+                                 f'for it, only for {sorted(given)}: add it, or build the network '
+                                 'without this task')
+        height, width = targets[task].shape[-2:]
+        fine = resize(logits.float(), (height, width))
+        result.setdefault(task, {})[stage] = losses[task](fine, targets[task])
+    return result
+
+
+def supervised_loss(outputs: Mapping[str, Any], targets: Mapping[str, Tensor],
+                    losses: Mapping[str, Loss],
+                    weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the weighted total and the unweighted parts, detached.
+
+    The parts are named ``<task>`` for the final prediction, ``<task>/<stage>`` for the others.
+
+    Args:
+        outputs: see ``task_losses``.
+        targets: see ``task_losses``.
+        losses: see ``task_losses``.
+        weights: {task: weight}; published: ``released.WEIGHTS``.
+
+    Raises:
+        ValueError: as ``task_losses``, or a task has no weight.
+    """
+    parts = task_losses(outputs, targets, losses)
+    if missing := sorted(set(parts) - set(weights)):
+        raise ValueError(f'no weight for {missing}, only for {sorted(weights)}: add them')
+    total = sum(weights[task] * loss for task, stages in parts.items()
+                for loss in stages.values())
+    values = {task if stage == FINAL else f'{task}/{stage}': loss.detach()
+              for task, stages in parts.items() for stage, loss in stages.items()}
+    return total, values
