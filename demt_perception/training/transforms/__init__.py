@@ -6,5 +6,6 @@ from demt_perception.training.transforms.driving import (
     to_tensors,
     View,
 )
+from demt_perception.training.transforms.released import PROTOCOLS, to_released
 
-__all__ = ['View', 'photometric', 'random_view', 'to_tensors']
+__all__ = ['PROTOCOLS', 'View', 'photometric', 'random_view', 'to_released', 'to_tensors']
