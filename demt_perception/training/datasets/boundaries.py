@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from demt_perception.training.datasets.sample import IGNORE
+from demt_perception.training.datasets.thinning import thin
 
 
 def class_edges(semseg: np.ndarray) -> np.ndarray:
@@ -23,7 +24,5 @@ def label_map_edges(label_map: np.ndarray) -> np.ndarray:
     PASCAL-Context's boundaries (spec 1.9). Ids are numbers without order, so the Laplacian says
     only whether a pixel differs from the sum of its neighbours: two pixels wide, then thinned.
     """
-    # Here, because the metrics themselves read this package.
-    from demt_perception.training.metrics.thinning import thin
     wide = cv2.Laplacian(label_map.astype(np.float64), cv2.CV_64F) != 0
     return thin(wide).astype(np.uint8)

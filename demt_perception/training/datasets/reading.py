@@ -83,8 +83,8 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise ModuleNotFoundError('PASCAL-Context has .mat files, which scipy reads: '
-                                  'pip install scipy', name='scipy') from error
+        raise ModuleNotFoundError('PASCAL-Context has .mat files, which scipy reads',
+                                  name='scipy') from error
     if not path.is_file():
         raise OSError(f'{path} is missing')
     try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from demt_perception.training.datasets import folder
-from demt_perception.training.datasets.files import FileDataset, Listing
+from demt_perception.training.datasets.files import FileDataset, Listing, Problem
 
 
 class Rendered(FileDataset):
@@ -37,5 +37,7 @@ def splits(_: Path) -> list[str]:
 def scan(root: Path, _: str = '') -> Listing:
     """Return the complete views: those with a camera file, which is written last."""
     listing = folder.scan(root, '')
+    listing.problems += [Problem(entry.image, 'no camera file: the view is not complete')
+                         for entry in listing.entries if not entry.camera]
     listing.entries = [entry for entry in listing.entries if entry.camera]
     return listing
