@@ -35,7 +35,7 @@ def _near(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _parallel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return where unit normals are similar."""
-    return (a * b).sum(-1) > np.cos(np.radians(ANGLE))
+    return np.asarray((a * b).sum(-1) > np.cos(np.radians(ANGLE)))
 
 
 def _is_id(a: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def _is_depth(a: np.ndarray) -> np.ndarray:
 
 
 def _is_normal(a: np.ndarray) -> np.ndarray:
-    return a.any(-1)
+    return np.asarray(a.any(-1))
 
 
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
