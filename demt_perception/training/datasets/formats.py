@@ -57,7 +57,7 @@ def ids(count: int, meaning: dict[int, int] | None = None, shift: int = 0) -> Fo
     def faults(raw: np.ndarray) -> list[str]:
         if raw.dtype != np.uint8 or raw.ndim != 2:
             return [f'{_kind(raw)}: want (H, W) uint8 class ids']
-        strange = [int(v) for v in np.unique(raw) if count <= table[v] != IGNORE]
+        strange = [int(v) for v in _values(raw) if count <= table[v] != IGNORE]
         return [f'ids {_few(strange)} beyond the {count} classes'] if strange else []
 
     def decode(raw: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ def mask(soft: bool = False, unknown: int | None = None) -> Format:
             outside = ~((raw >= 0) & (raw <= 1))
             return [f'{outside.mean():.1%} of the values are not within 0..1'] \
                 if outside.any() else []
-        values = set(np.unique(raw).tolist())
+        values = set(_values(raw).tolist())
         if values <= {0, 1} and 1 in values:
             return ['the values are 0 and 1: want 0 and 255']
         other = sorted(values - {0, 255, unknown})
@@ -183,6 +183,11 @@ def _length(vectors: np.ndarray) -> np.ndarray:
 
 def _is_unknown(length: np.ndarray) -> np.ndarray:
     return ~((length > 0.5) & (length < 1.5))
+
+
+def _values(raw: np.ndarray) -> np.ndarray:
+    # Counting 8-bit values is much faster than the sorting of np.unique.
+    return np.flatnonzero(np.bincount(raw.ravel(), minlength=256))
 
 
 def _kind(raw: np.ndarray) -> str:

@@ -40,7 +40,11 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def normalise(image: np.ndarray) -> np.ndarray:
     """Return float32 (image / 255 - MEAN) / STD of an RGB image of 0..255."""
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
-    out: np.ndarray = (image.astype(np.float32) / 255 - mean) / std
+    out: np.ndarray = image.astype(np.float32)
+    # In place: the memory is what takes the time.
+    out /= 255
+    out -= mean
+    out /= std
     return out
 
 

@@ -114,7 +114,7 @@ def _stretched(sample: Sample, size: tuple[int, int], tasks: Iterable[str]) -> d
 def _ignored(task: Task, label: np.ndarray) -> np.ndarray:
     out: np.ndarray = label.astype(np.float32)
     if task.kind == 'vector':
-        out[(label == 0).all(2)] = IGNORE
+        out[(label[..., 0] == 0) & (label[..., 1] == 0) & (label[..., 2] == 0)] = IGNORE
     elif task.kind == 'scalar':
         out[~(np.isfinite(label) & (label > 0))] = IGNORE
     elif task.name in EMPTY_IS_UNKNOWN and ((label == 0) | (label == IGNORE)).all():

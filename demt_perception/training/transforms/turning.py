@@ -35,6 +35,8 @@ def turn(sample: Sample, degrees: float, factor: float) -> Sample:
         degrees: counter-clockwise.
         factor: above 1 enlarges.
     """
+    if degrees == 0 and factor == 1:
+        return sample
     height, width = sample.image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, factor)
 
@@ -58,4 +60,4 @@ def _rotated(normals: np.ndarray, degrees: float) -> np.ndarray:
     """Rotate (H, W, 3) vectors counter-clockwise as seen in the picture, whose y points down."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     rotation = np.array(((c, s, 0), (-s, c, 0), (0, 0, 1)), np.float32)
-    return normals @ rotation.T
+    return cv2.transform(normals, rotation)
