@@ -57,7 +57,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     # Channel by channel: numpy is slow to reduce an axis of three.
     x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
     length = np.sqrt(x * x + y * y + z * z)
-    return vectors / np.where(length > 0, length, 1)[..., None]
+    # The released epsilon keeps small what interpolation leaves of nothing by rounding.
+    return vectors / (length + np.finfo(np.float32).eps)[..., None]
 
 
 def as_float(sample: Sample) -> Sample:
