@@ -19,8 +19,8 @@ from demt_perception.networks.pad_net import PADNetHead
 from demt_perception.networks.task_sets import resolve_tasks
 from demt_perception.tasks import get_tasks
 
-__all__ = ['Head', 'MultiTaskModel', 'create_head', 'create_model', 'fuse', 'list_backbones',
-           'list_models', 'load_official', 'output_channels']
+__all__ = ['Head', 'MultiTaskModel', 'create_backbone', 'create_head', 'create_model', 'fuse',
+           'list_backbones', 'list_models', 'load_official', 'output_channels']
 
 HEADS: dict[str, type[Head]] = {
     'demt': DeMTHead, 'demtg': DeMTGHead, 'mti_net': MTINetHead, 'pad_net': PADNetHead,
@@ -78,8 +78,8 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
         options: of the head's class, e.g. ``DeMTHead``; see docs/networks.md.
 
     Raises:
-        ValueError: a name or an option's value is unknown or does not fit, or no package has
-            the pretrained weights.
+        ValueError: a name or an option's value is unknown or does not fit, no package has the
+            pretrained weights, or ``pretrained`` is given with a module.
         TypeError: the head has no such option.
         ImportError: ``pretrained`` and the weights' package is missing.
     """
@@ -93,6 +93,9 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
         elif style == 'aspp' and backbone.startswith('resnet'):
             details = {'dilated': True}
         backbone = create_backbone(backbone, pretrained, **details)
+    elif pretrained:
+        raise ValueError(f'pretrained={pretrained!r} with a backbone that is built already: give '
+                         'the backbone by name, or load its weights yourself')
     channels: Any = getattr(backbone, 'channels', None)
     if channels is None:
         raise ValueError(f'backbone {type(backbone).__name__} has no attribute `channels`: set it '

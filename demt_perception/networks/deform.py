@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from demt_perception.networks.precision import wide_type
+
 
 def sample_per_channel(x: Tensor, offsets: Tensor) -> Tensor:
     """Sample every channel at its own displaced position, bilinearly, zero outside.
@@ -19,13 +21,14 @@ def sample_per_channel(x: Tensor, offsets: Tensor) -> Tensor:
             (offsets[2c], offsets[2c + 1]).
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W), of the type of x. Positions and samples are float32 at least.
     """
     batch, channels, height, width = x.shape
-    rows = torch.arange(height, dtype=x.dtype, device=x.device).reshape(1, 1, height, 1)
-    columns = torch.arange(width, dtype=x.dtype, device=x.device).reshape(1, 1, 1, width)
+    wide = wide_type(offsets)
+    rows = torch.arange(height, dtype=wide, device=x.device).reshape(1, 1, height, 1)
+    columns = torch.arange(width, dtype=wide, device=x.device).reshape(1, 1, 1, width)
     # align_corners=False: pixel p lies at (2p + 1) / size - 1
-    offsets = offsets.reshape(batch * channels, 2, height, width)
+    offsets = offsets.to(wide).reshape(batch * channels, 2, height, width)
     grid = torch.cat((
         (offsets[:, :1] + rows) * (2.0 / height) + (1.0 / height - 1.0),
         (offsets[:, 1:] + columns) * (2.0 / width) + (1.0 / width - 1.0)), dim=1)
@@ -38,6 +41,6 @@ def sample_at(x: Tensor, grid: Tensor) -> Tensor:
     # grid_sample wants (x, y) last; sampling the transposed map takes the (y, x) at hand instead
     # and spares every engine a slow concatenation along an axis of two.
     sampled = F.grid_sample(
-        x.reshape(batch * channels, 1, height, width).transpose(2, 3), grid.permute(0, 2, 3, 1),
-        mode='bilinear', padding_mode='zeros', align_corners=False)
-    return sampled.reshape(batch, channels, height, width)
+        x.to(grid.dtype).reshape(batch * channels, 1, height, width).transpose(2, 3),
+        grid.permute(0, 2, 3, 1), mode='bilinear', padding_mode='zeros', align_corners=False)
+    return sampled.reshape(batch, channels, height, width).to(x.dtype)

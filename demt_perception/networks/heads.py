@@ -26,9 +26,6 @@ class Head(nn.Module):
         tasks: {task: output channels}.
     """
 
-    # Prefixes of auxiliary outputs that are resized like the tasks; the others keep their scale.
-    full_size: tuple[str, ...] = ()
-
     def __init__(self, in_channels: Sequence[int], tasks: Mapping[str, int]):
         super().__init__()
         if len(in_channels) != 4 or not tasks:
@@ -46,7 +43,7 @@ class Head(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int] | None = None,
                 auxiliary: bool | None = None) -> dict[str, Any]:
-        """Return {task: (B, channels, *size)}.
+        """Return {task: (B, channels, *size)}; what is auxiliary keeps its own size.
 
         Args:
             maps: four maps at strides 4/8/16/32, (B, in_channels[i], h_i, w_i).
@@ -60,6 +57,5 @@ class Head(nn.Module):
         if size is None:
             size = (maps[0].shape[-2] * STRIDE, maps[0].shape[-1] * STRIDE)
         out = self.logits(maps, self.training if auxiliary is None else auxiliary)
-        return {name: resize(value, size)
-                if name in self.tasks or name.startswith(self.full_size or ('\0',)) else value
+        return {name: resize(value, size) if name in self.tasks else value
                 for name, value in out.items()}

@@ -12,6 +12,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from demt_perception.networks.deform import sample_per_channel
+from demt_perception.networks.precision import without_autocast
 
 # The nine taps of a 3x3 neighbourhood; used as coordinate features only.
 TAP_ROWS = (-1, -1, -1, 0, 0, 0, 1, 1, 1)
@@ -42,8 +43,11 @@ class DeformableConv1x1(nn.Module):
         nn.init.uniform_(self.bias, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        offsets = self.opt(self.p_conv(x) + coordinates(x))
-        return F.conv2d(sample_per_channel(x, offsets), self.weight, self.bias)
+        with without_autocast(x):
+            x = x.to(self.weight.dtype)
+            offsets = self.opt(self.p_conv(x) + coordinates(x))
+            sampled = sample_per_channel(x, offsets)
+        return F.conv2d(sampled, self.weight, self.bias)
 
 
 def coordinates(x: Tensor) -> Tensor:

@@ -68,12 +68,13 @@ def _replace(module: Any) -> Any:
 def _fix(module: nn.Module, size: tuple[int, int]) -> None:
     """Let every deformable step keep the constants of one image size."""
     steps = [m for m in module.modules() if isinstance(m, GridDeform)]
+    like = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     for step in steps:
         step.fixing = True
     if isinstance(module, MultiTaskModel):
-        module.logits(torch.zeros(1, 3, *size))
+        module.logits(like.new_zeros(1, 3, *size))
     elif isinstance(module, Head):
-        module.logits([torch.zeros(1, c, -(-size[0] // s), -(-size[1] // s))
+        module.logits([like.new_zeros(1, c, -(-size[0] // s), -(-size[1] // s))
                        for c, s in zip(module.in_channels, (4, 8, 16, 32), strict=True)])
     for step in steps:
         step.fixing = False

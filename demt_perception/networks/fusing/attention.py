@@ -6,7 +6,10 @@ from torch import nn, Tensor
 from demt_perception.networks.interaction.published import LinearInteraction, PublishedInteraction
 from demt_perception.networks.query import TaskQuery
 
-CHUNK = 512  # pixels; what a chunk expands to (four times its features) stays in the cache
+BATCH_ATTENTION = ('batch_attention is for parity with the released code and cannot be fused: '
+                   'create the model without it')
+# Pixels; on a CPU, what a chunk expands to (four times its features) stays in the cache.
+CHUNK = 512
 
 
 class FoldedInteraction(nn.Module):
@@ -32,25 +35,25 @@ class AbsorbedQuery(nn.Module):
 
     def __init__(self, source: TaskQuery):
         super().__init__()
+        if source.batch_attention:
+            raise ValueError(BATCH_ATTENTION)
         dim = source.query.in_features
         width = dim // source.heads
         self.width = width
-        self.query = nn.Linear(dim, dim)
-        self.query.weight.data = source.query.weight.data * width ** -0.5
-        self.query.bias.data = source.query.bias.data * width ** -0.5
+        scale = width ** -0.5
+        self.query = linear(source.query.weight * scale, source.query.bias * scale)
         # Lists, not stacks: indexing a stack would put a Gather for each head into the graph.
         self.key = nn.ParameterList(source.key.weight.data.split(width))  # (width, dim) each
         self.value = nn.ParameterList(  # (dim, width) each
             part.T.contiguous() for part in source.value.weight.data.split(width))
-        constant = nn.Linear(dim, dim)
-        constant.weight.data = torch.eye(dim, dtype=source.value.weight.dtype)
-        constant.bias.data = source.value.bias.data
+        constant = linear(torch.eye(dim).to(source.value.weight), source.value.bias)
         self.out = merge_linear(constant, source.out, source.smlp[0])
         self.norm = source.smlp[1]
 
     def forward(self, q: Tensor, z: Tensor) -> Tensor:
         batch, tasks, pixels, dim = z.shape
-        if torch.compiler.is_exporting():  # a graph is not to be cut into chunks
+        # Neither a graph nor a GPU's queue is to be filled with chunks.
+        if torch.compiler.is_compiling() or q.device.type != 'cpu':
             return self._attend(q.reshape(-1, dim), z.transpose(1, 2).reshape(-1, tasks, dim)
                                 ).reshape(q.shape)
         out = q.new_empty(q.shape)
@@ -81,10 +84,17 @@ def merge_linear(*layers: nn.Linear) -> nn.Linear:
     for layer in layers[1:]:
         weight = layer.weight.double() @ weight
         bias = layer.weight.double() @ bias + layer.bias.double()
-    merged = nn.Linear(weight.shape[1], weight.shape[0])
-    merged.weight.copy_(weight)
-    merged.bias.copy_(bias)
-    return merged
+    like = layers[0].weight
+    return linear(weight.to(like), bias.to(like))
+
+
+@torch.no_grad()
+def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return a layer with copies of these weights, of their type and on their device."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
+    layer.weight.copy_(weight)
+    layer.bias.copy_(bias)
+    return layer
 
 
 def fuse_interaction(source: LinearInteraction) -> nn.Module:
@@ -94,6 +104,5 @@ def fuse_interaction(source: LinearInteraction) -> nn.Module:
         ValueError: it attends over the batch, which no single matrix can do.
     """
     if isinstance(source, PublishedInteraction) and source.batch_attention:
-        raise ValueError('batch_attention is for parity with the released code and cannot be '
-                         'fused: create the model without it')
+        raise ValueError(BATCH_ATTENTION)
     return FoldedInteraction(source)

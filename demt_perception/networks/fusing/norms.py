@@ -3,20 +3,22 @@
 import torch
 from torch import nn
 
-from demt_perception.networks.backbones.timm import TimmBackbone
 from demt_perception.networks.detail_head import DetailHead
+
+OWN = ('demt_perception', 'torch')
 
 
 def fold_batch_norms(module: nn.Module) -> None:
     """Fold, in place, every BatchNorm that its parent registers right after its convolution.
 
     The rule of this package's networks: what is registered in sequence is computed in sequence;
-    ``DetailHead``, whose norm is of the sum of two convolutions, is folded by itself. A folded
+    ``DetailHead``, whose norm is of the sum of two convolutions, is folded by itself. Modules of
+    other packages (timm's, a user's backbone) may have other rules and stay as they are. A folded
     BatchNorm becomes an ``nn.Identity``.
     """
-    if isinstance(module, TimmBackbone):  # not of this package, so not of its rule
+    if type(module).__module__.partition('.')[0] not in OWN:
         return
-    if isinstance(module, DetailHead):
+    if isinstance(module, DetailHead) and isinstance(module.norm, nn.BatchNorm2d):
         fold_sum(module)
     before: nn.Module | None = None
     for name, child in list(module.named_children()):

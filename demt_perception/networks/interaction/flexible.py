@@ -13,12 +13,13 @@ weights for each of them. And no position is added to the query: the mixers befo
 with absolute coordinates (spec 1.3).
 """
 
-from contextlib import nullcontext
 import math
 
 import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
+
+from demt_perception.networks.precision import wide_type, without_autocast
 
 
 class DeformableInteraction(nn.Module):
@@ -72,9 +73,7 @@ class DeformableInteraction(nn.Module):
 
     def _mix(self, z: Tensor, size: tuple[int, int]) -> Tensor:
         batch, tasks, pixels, dim = z.shape
-        # Grid and features of one type, as TensorRT wants, and never a half one: positions
-        # rounded to bf16 miss by half a pixel beyond the 128th.
-        wide = torch.promote_types(z.dtype, torch.float32)
+        wide = wide_type(z)  # for grid and features alike, as TensorRT wants
         maps = self.value(z).to(wide).transpose(2, 3).reshape(
             batch * tasks * self.heads, dim // self.heads, *size)
         aim, aim_task = self._points(self.aim, z, wide), self._points(self.aim_task, z, wide)
@@ -91,14 +90,11 @@ class DeformableInteraction(nn.Module):
                                     padding_mode='zeros', align_corners=False)
             mixed.append((sampled * weights.reshape(-1, 1, self.points, pixels)).sum(2).reshape(
                 batch, tasks, dim, pixels).sum(1))
-        return torch.stack(mixed, dim=1).transpose(2, 3)
+        return torch.stack(mixed, dim=1).transpose(2, 3).to(z.dtype)
 
     def _points(self, layer: nn.Linear, z: Tensor, wide: torch.dtype) -> Tensor:
         """Apply a layer in full precision, to (B, T, 3, heads, points, P)."""
-        kind = z.device.type
-        full = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) \
-            else nullcontext()
-        with full:
+        with without_autocast(z):
             bias = None if layer.bias is None else layer.bias.to(wide)
             out = F.linear(z.to(wide), layer.weight.to(wide), bias)
         return out.transpose(2, 3).unflatten(2, (3, self.heads, self.points))
