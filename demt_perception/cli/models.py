@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'plain and fused (needs torch)')
     parser.add_argument('--time', metavar='NETWORK', help='time a network of that table in eager '
                         'torch, plain against fused, e.g. "DeMT Swin-T NYUD" (needs torch)')
-    parser.add_argument('--threads', type=int, default=1, help='threads of --time (default 1)')
+    parser.add_argument('--threads', type=_positive, default=1,
+                        help='threads of --time (default 1)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +49,12 @@ def run(args: argparse.Namespace) -> int:
                                 subsequent_indent=' ' * 13))
         print()
     return 1 if failures else 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r}: want a whole number of at least 1')
+    return int(text)
 
 
 def _print_table() -> int:

@@ -93,7 +93,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             return _without_prefixes(load_file(path))
         if head.startswith(b'\x80'):
             return _without_prefixes(_read_legacy(path))
-        raise CheckpointError('it starts like no file of torch or safetensors')
+        raise CheckpointError('it starts like no file of torch or safetensors: want what '
+                              'torch.save or safetensors writes')
     except ImportError:
         raise
     except CheckpointError as error:

@@ -49,13 +49,16 @@ class DeMTHead(Head):
                  interaction_options: Mapping[str, Any] | None = None, query: bool = True,
                  gate: bool = False, batch_attention: bool = False):
         super().__init__(in_channels, tasks)
+        if hidden is None:
+            hidden = max(1, sum(in_channels) // 8)
+        if min(dim, heads, hidden) < 1:
+            raise ValueError(f'dim {dim}, heads {heads}, hidden {hidden}: want 1 or more of each')
         options = dict(interaction_options or {})
         if batch_attention:
             if interaction != 'published':
                 raise ValueError(f'batch_attention with interaction {interaction!r}: it exists '
                                  "for parity with the released code, want 'published'")
             options['batch_attention'] = True
-        hidden = hidden or max(1, sum(in_channels) // 8)
         self.aggregation = create_aggregation(aggregation, in_channels, dim)
         self.mixers = nn.ModuleDict({t: create_mixer(mixer, dim, depth) for t in tasks})
         self.interaction = create_interaction(interaction, dim, heads, **options)

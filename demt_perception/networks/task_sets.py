@@ -28,6 +28,9 @@ def resolve_tasks(tasks: str | Mapping[str, int], saliency_channels: int = 2) ->
         if 'sal' in chosen:
             chosen['sal'] = saliency_channels
         return chosen
+    if not isinstance(tasks, Mapping):
+        raise ValueError(f'tasks {tasks!r}: want one of {sorted(TASK_SETS)} or a mapping of task '
+                         'to channels')
     if not tasks or any(not isinstance(c, int) or c < 1 for c in tasks.values()):
         raise ValueError(f'tasks {dict(tasks)!r}: want at least one, each with 1 or more channels')
     return dict(tasks)

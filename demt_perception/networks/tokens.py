@@ -1,7 +1,7 @@
 """Between maps and tokens, by way of channels-last: the gradients depend on it.
 
 With one image, `flatten(2).transpose(1, 2)` leaves the gradient of the map with a stride of its
-batch axis that fits no memory format. the backward of BatchNorm on CPU (torch 2.13)
+batch axis that fits no memory format. The backward of BatchNorm on CPU (torch 2.13)
 then takes the gradient for channels-first without an error, and everything before it learns
 noise. The same reshape written over (B,H,W,C) has plain strides in both directions.
 """

@@ -9,7 +9,9 @@ from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
 from demt_perception.networks.deploy import Deployed
 from demt_perception.networks.detect import build, Description, detect
+from demt_perception.tasks import get_tasks
 from demt_perception.training.export import (
+    architecture,
     export_network,
     for_engine,
     NOT_YET,
@@ -43,7 +45,8 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         engine: see ``export.for_engine``.
 
     Raises:
-        CheckpointError: the file cannot be read, or its weights do not fit; nothing is written.
+        CheckpointError: the file cannot be read, its weights do not fit, or a task is not in the
+            table of tasks or has other channels there; nothing is written.
         UnknownNetworkError: the weights are of no network that is known.
         ModelCardError: ``input_size`` is not valid.
         RuntimeError: ONNX Runtime disagrees with torch.
@@ -51,6 +54,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     file, out = Path(file), Path(out)
     state = read_checkpoint(file)
     found = detect(state, task)
+    _check_channels(file, found)
     model = build(found).eval()
     try:
         load_official(model, state)
@@ -63,6 +67,21 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     return found, export_network(deployed, card, out, model)
 
 
+def _check_channels(file: Path, found: Description) -> None:
+    """Refuse a task whose output would mean something else than it does here."""
+    try:
+        tasks = get_tasks(found.tasks)
+    except ValueError as error:
+        raise CheckpointError(f'{file}: {error}') from error
+    for task in tasks:
+        channels = found.tasks[task.name]
+        # One channel with a sigmoid or two with a softmax: both are known.
+        wanted = (1, 2) if task.kind == 'probability' else (task.channels,)
+        if task.channels is not None and channels not in wanted:
+            raise CheckpointError(f'{file}: task {task.name} has {channels} channels, want '
+                                  f'{" or ".join(map(str, wanted))}: is it this task?')
+
+
 def make_card(found: Description, name: str, licence: str, input_size: tuple[int, int] | None,
               training: Mapping[str, str]) -> ModelCard:
     """Return the card, complete but for the graph's hash."""
@@ -73,9 +92,8 @@ def make_card(found: Description, name: str, licence: str, input_size: tuple[int
         tuple(f'class {index}' for index in range(max(1, classes))),
         voc_palette(max(1, classes), first=1))
     indoor = 'depth' in found.tasks or classes == len(NYUD)
-    options = ', '.join(f'{key} {value}' for key, value in found.options.items())
     return ModelCard(
-        name=name, architecture=f'{found.name} ({options}), {found.backbone}',
+        name=name, architecture=architecture(found.name, found.options, found.backbone),
         tasks=tuple(found.tasks), classes=names, palette=palette,
         input_size=input_size or (INDOOR_SIZE if indoor else PHOTO_SIZE),
         size_multiple=SIZE_MULTIPLE, mean=MEAN, std=STD, focal=KINECT_FOCAL,

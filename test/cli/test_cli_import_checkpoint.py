@@ -138,6 +138,11 @@ def test_a_single_task_network_needs_its_task(tmp_path, capsys):
                 'decoder.last_layer.3.weight': torch.zeros(1, 60, 1, 1)}, tmp_path / 'a.pth')
     assert import_(tmp_path / 'a.pth', tmp_path / 'out') == 1
     assert '--task semseg' in capsys.readouterr().err
+    for task, text in (('normals', 'task normals has 1 channels, want 3'), ('flow', "'flow'")):
+        assert main(['import-checkpoint', str(tmp_path / 'a.pth'), '--out', str(tmp_path / 'out'),
+                     '--task', task]) == 1
+        assert text in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('size', [('60', '96'), ('0', '0')])

@@ -31,3 +31,12 @@ def test_broken_card_is_reported_and_the_rest_listed(shelf, capsys):
     captured = capsys.readouterr()
     assert 'bad' in captured.err
     assert 'mine' in captured.out
+
+
+def test_wrong_arguments_of_the_timing_are_said(capsys):
+    pytest.importorskip('torch', reason='networks need torch')
+    assert main(['models', '--time', 'DeMT Swin-X']) == 2
+    assert 'DeMT Swin-T NYUD' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(['models', '--threads', '0'])
+    assert 'at least 1' in capsys.readouterr().err

@@ -186,3 +186,11 @@ def test_command_says_what_is_wrong(tmp_path, capsys):
     assert main(['import-backbone', str(tmp_path / 'vit.pth'), '--out', out,
                  '--backbone', 'vgg']) == 1
     assert "backbone 'vgg' is unknown" in capsys.readouterr().err
+    assert main(['import-backbone', str(tmp_path / 'vit.pth'), '--out', str(tmp_path)]) == 1
+    assert 'want a file with the ending .safetensors' in capsys.readouterr().err
+
+
+def test_a_file_that_was_not_converted_is_described(tmp_path):
+    torch.save({}, tmp_path / 'vit.pth')
+    with pytest.raises(BackboneWeightsError, match=r'no \.safetensors file.*import-backbone'):
+        create_backbone('resnet18', tmp_path / 'vit.pth')

@@ -265,6 +265,13 @@ def test_wrong_arguments_are_refused_with_the_right_ones():
             create_head('demt', (8, 16, 32, 64), 'nyud', **{option: value})
     with pytest.raises(ValueError, match='dim 16 is not divisible by heads 3'):
         create_head('demt', (8, 16, 32, 64), 'nyud', dim=16, heads=3)
+    with pytest.raises(ValueError, match='dim 16, heads 0, hidden 8: want 1 or more'):
+        create_head('demt', (8, 16, 32, 64), 'nyud', dim=16, heads=0, hidden=8)
+    with pytest.raises(ValueError, match=r"'none' with options .*'window': 8"):
+        create_head('demt', (8, 16, 32, 64), 'nyud', interaction='none',
+                    interaction_options={'window': 8})
+    with pytest.raises(ValueError, match='mapping of task to channels'):
+        create_head('demt', (8, 16, 32, 64), ('semseg', 'depth'))
     with pytest.raises(ValueError, match='feature maps have channels'):
         create_head('demt', (8, 16, 32, 64), 'nyud', dim=16)([torch.zeros(1, 8, 4, 4)] * 4)
     with pytest.raises(ValueError, match='cannot be fused'):

@@ -82,12 +82,18 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
     """Load a ``.safetensors`` file that ``demt import-backbone`` wrote, strictly.
 
     Raises:
-        BackboneWeightsError: keys or shapes do not fit; all are listed.
+        BackboneWeightsError: keys or shapes do not fit, all are listed; or the file is no
+            .safetensors file.
         OSError: the file cannot be read.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    state = load_file(str(path))
+    try:
+        state = load_file(str(path))
+    except SafetensorError as error:
+        raise BackboneWeightsError(f'{path} is no .safetensors file ({error}): convert it with '
+                                   '`demt import-backbone`') from error
     _check(f'{type(backbone).__name__} of {path}', backbone.state_dict(), state)
     backbone.load_state_dict(state, strict=False)
 

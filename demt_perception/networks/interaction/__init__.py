@@ -24,7 +24,8 @@ def create_interaction(name: str, dim: int, heads: int, **options: Any) -> nn.Mo
         options: of the class chosen.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or options of no interaction.
+        TypeError: the class has no such option.
     """
     if name == 'published':
         return PublishedInteraction(dim, heads, **options)
@@ -35,5 +36,8 @@ def create_interaction(name: str, dim: int, heads: int, **options: Any) -> nn.Mo
     if name == 'deformable':
         return DeformableInteraction(dim, heads, **options)
     if name == 'none':
+        if options:
+            raise ValueError(f'interaction {name!r} with options {options}: want none of them, or '
+                             'an interaction that has them')
         return None
     raise ValueError(f'interaction {name!r} is unknown: want one of {list(INTERACTIONS)}')
