@@ -59,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except ImportError as error:
         name = (error.name or '').partition('.')[0]
-        advice = INSTALL.get(name, 'see `demt doctor`')
-        print(f'demt {chosen}: {error}: {advice}', file=sys.stderr)
+        # Only Python's own say which module; ours say the remedy themselves.
+        advice = f': {INSTALL.get(name, "see `demt doctor`")}' if name else ''
+        print(f'demt {chosen}: {error}{advice}', file=sys.stderr)
         return 1
     except Exception as error:
         if not _is_for_the_user(error):
