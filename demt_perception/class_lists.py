@@ -11,6 +11,15 @@ PASCAL = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus',
           'sheep', 'sofa', 'train', 'tv monitor')
 HUMAN_PARTS = ('background', 'head', 'torso', 'upper arm', 'lower arm', 'upper leg', 'lower leg')
 
+CITYSCAPES = ('road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light',
+              'traffic sign', 'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck',
+              'bus', 'train', 'motorcycle', 'bicycle')
+CITYSCAPES_PALETTE = (
+    (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153),
+    (153, 153, 153), (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152),
+    (70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100),
+    (0, 80, 100), (0, 0, 230), (119, 11, 32))
+
 
 def voc_palette(count: int, first: int = 0) -> tuple[tuple[int, int, int], ...]:
     """Return the colours of PASCAL VOC for ids ``first`` onwards; id 0 is black.

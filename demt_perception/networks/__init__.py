@@ -82,6 +82,11 @@ def create_model(name: str, backbone: str | nn.Module = 'efficientnet_lite0',
             pretrained weights, or ``pretrained`` is given with a module.
         TypeError: the head has no such option.
         ImportError: ``pretrained`` and the weights' package is missing.
+
+    >>> import torch
+    >>> model = create_model('demt_light', tasks={'semseg': 11, 'depth': 1}).eval()
+    >>> {task: tuple(output.shape) for task, output in model(torch.rand(1, 3, 64, 96)).items()}
+    {'semseg': (1, 11, 64, 96), 'depth': (1, 1, 64, 96)}
     """
     if isinstance(backbone, str):
         if name not in HEADS:

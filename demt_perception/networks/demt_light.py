@@ -11,12 +11,13 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from demt_perception.networks.detail_head import DetailHead
+from demt_perception.networks.detail_head import DetailHead, UncertaintyHead
 from demt_perception.networks.heads import Head, resize
 from demt_perception.networks.interaction.published import LinearInteraction
 from demt_perception.networks.mixer import DeformableMixer
 from demt_perception.networks.query import TaskQuery
 from demt_perception.networks.tokens import to_map, to_tokens
+from demt_perception.tasks import TASKS
 
 
 class DeMTLightHead(Head):
@@ -28,10 +29,12 @@ class DeMTLightHead(Head):
         heads: attention heads.
         hidden: width of the prediction heads.
         offset_std: see ``DeformableConv1x1``.
+        uncertainty: also predict how far off depth is, see ``Head.logits``.
     """
 
     def __init__(self, in_channels: Sequence[int], tasks: Mapping[str, int], *, dim: int = 64,
-                 heads: int = 4, hidden: int = 48, offset_std: float | None = 0.002):
+                 heads: int = 4, hidden: int = 48, offset_std: float | None = 0.002,
+                 uncertainty: bool = False):
         super().__init__(in_channels, tasks)
         # One projection per map before resizing: equal to projecting the concatenation,
         # since a 1x1 convolution and bilinear resizing commute, and much cheaper.
@@ -43,6 +46,13 @@ class DeMTLightHead(Head):
         self.queries = nn.ModuleDict({t: TaskQuery(dim, heads) for t in tasks})
         self.heads = nn.ModuleDict({
             t: DetailHead(dim, in_channels[0], hidden, c) for t, c in tasks.items()})
+        # Last, so that all other random weights are those of a network without it.
+        self.uncertainty = nn.ModuleDict({
+            t: UncertaintyHead(hidden) for t in tasks
+            if uncertainty and t in TASKS and TASKS[t].uncertainty})
+        if uncertainty and not self.uncertainty:
+            raise ValueError(f'uncertainty of the tasks {", ".join(tasks)}: want one that can '
+                             'have it, depth')
 
     def aggregate(self, maps: Sequence[Tensor]) -> Tensor:
         """Sum the projected maps on the stride-8 grid and normalise: (B, dim, H/8, W/8)."""
@@ -62,5 +72,8 @@ class DeMTLightHead(Head):
         logits = {}
         for task, query in self.queries.items():
             y = to_map(query(mixed[task], z), (height, width))
-            logits[task] = self.heads[task](y, maps[0])
+            features = self.heads[task].features(y, maps[0])
+            logits[task] = self.heads[task].predict(features)
+            if task in self.uncertainty:
+                logits[TASKS[task].uncertainty] = self.uncertainty[task](features)
         return logits

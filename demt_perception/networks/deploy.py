@@ -12,14 +12,20 @@ from torch.nn import functional as F
 
 from demt_perception.tasks import get_tasks
 
+SMALLEST, GREATEST = -6.0, 0.0
+"""Logarithms of the scale of depth's relative error: what is learned, and what is given."""
+
 
 class Deployed(nn.Module):
     """Image (1,3,H,W) to a tuple of outputs, named by ``names``.
 
     By the kind of task (``tasks.Task``): classes uint8 (1, H/2, W/2), ids, and where the task
     has a confidence (1, H/4, W/4), the highest class probability; scalar (1, H/4, W/4), depth in
-    metres at the card's focal length; vector (1, 3, H/4, W/4), of length one; probability
-    (1, H/4, W/4).
+    metres at the card's focal length, and where the network has it (1, H/4, W/4), by how many
+    metres that is expected to be off; vector (1, 3, H/4, W/4), of length one; probability
+    (1, H/4, W/4). Confidence is a quarter of the image high: softmax at the size of the ids
+    takes four times as long, and what is unsure is so in a neighbourhood. `demt calibrate` puts
+    temperature and factor into the finished graph.
 
     Args:
         model: a ``MultiTaskModel`` or its fused form.
@@ -27,10 +33,11 @@ class Deployed(nn.Module):
         max_depth: greatest depth in metres of ``log``.
         depth: what the network gives: ``log`` (see ``depth_from_logits``, our own networks) or
             ``linear`` (metres, as the networks of the papers do; below zero counts as zero).
+        uncertainty: the network gives it, as ``log`` of log depth, and the graph shall.
     """
 
     def __init__(self, model: nn.Module, tasks: tuple[str, ...], max_depth: float,
-                 depth: str = 'log'):
+                 depth: str = 'log', uncertainty: bool = False):
         super().__init__()
         if depth not in ('log', 'linear'):
             raise ValueError(f"depth is {depth!r}, want 'log' or 'linear'")
@@ -38,7 +45,11 @@ class Deployed(nn.Module):
         self.max_depth = max_depth
         self.linear = depth == 'linear'
         self.tasks = get_tasks(tasks)
-        self.names = tuple(name for task in self.tasks for name in task.outputs)
+        self.uncertainties = {task.name: task.uncertainty for task in self.tasks
+                              if uncertainty and task.uncertainty}
+        self.names = tuple(
+            name for task in self.tasks
+            for name in (*task.outputs, *filter(None, [self.uncertainties.get(task.name)])))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         logits = self.model.logits(image)
@@ -47,6 +58,10 @@ class Deployed(nn.Module):
             outputs.append(ACTIVATIONS[task.kind](self, logits[task.name]))
             if task.confidence:
                 outputs.append(logits[task.name].softmax(1).amax(1))
+            if task.name in self.uncertainties:
+                log_scale = logits[task.uncertainty][:, 0].clamp(SMALLEST, GREATEST)
+                # An error of log depth is a share of depth: so, in metres, to first order.
+                outputs.append(torch.exp(log_scale) * outputs[-1])
         return tuple(outputs)
 
     def classes(self, logits: Tensor) -> Tensor:

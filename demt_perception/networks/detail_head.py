@@ -1,4 +1,4 @@
-"""Prediction heads: features of one task to its logits."""
+"""Prediction heads: features of one task to its logits, and to how far off they are."""
 
 from torch import nn, Tensor
 from torch.nn import functional as F
@@ -30,8 +30,39 @@ class DetailHead(nn.Module):
         nn.init.normal_(self.logits.weight, std=0.01)
         nn.init.zeros_(self.logits.bias)
 
-    def forward(self, x: Tensor, detail: Tensor) -> Tensor:
+    def features(self, x: Tensor, detail: Tensor) -> Tensor:
+        """Return what the logits are made of: (B, hidden, 2h, 2w)."""
         x = F.interpolate(self.reduce(x), size=detail.shape[-2:], mode='bilinear',
                           align_corners=False)
-        x = F.relu(self.norm(x + self.detail(detail)), inplace=True)
-        return self.logits(self.refine(x))
+        return F.relu(self.norm(x + self.detail(detail)), inplace=True)
+
+    def forward(self, x: Tensor, detail: Tensor) -> Tensor:
+        return self.predict(self.features(x, detail))
+
+    def predict(self, features: Tensor) -> Tensor:
+        """Return the logits of ``features``."""
+        return self.logits(self.refine(features))
+
+
+class UncertaintyHead(nn.Sequential):
+    """Logarithm of how far off a prediction is, from the features that it is made of.
+
+    The features are detached: whoever learns how wrong depth is must not make depth easier to
+    predict the error of, or pull the decoder from its tasks. So depth is the same, to the last
+    bit of its gradient, whether this head is there or not.
+
+    Args:
+        features: channels in, (B, features, h, w).
+        hidden: channels between.
+    """
+
+    def __init__(self, features: int, hidden: int = 16):
+        last = nn.Conv2d(hidden, 1, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, -1.5)  # exp: 22 %, about what an early network is off by
+        super().__init__(nn.Conv2d(features, hidden, 1), nn.ReLU(inplace=True), last)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, 1, h, w)."""
+        out: Tensor = super().forward(features.detach())
+        return out

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from demt_perception.networks.backbones import create_backbone
 from demt_perception.networks.backbones.hrnet import HRNet
+from demt_perception.networks.backbones.weights import RESNET_DEPTHS, SWIN_SIZES
 from demt_perception.networks.model import MultiTaskModel
 from demt_perception.networks.official import layout_of, sorted_by_name
 from demt_perception.networks.task_sets import TASK_SETS
@@ -16,8 +17,6 @@ from demt_perception.networks.task_sets import TASK_SETS
 # The order of the released task sets; files sorted by name have lost it (spec 1.6).
 TASK_ORDER = ('semseg', 'human_parts', 'sal', 'depth', 'normals', 'edge')
 DEMT_HEADS, DEMTG_HEADS = 4, 2  # attention heads as released: the weights do not tell them
-RESNETS = {(2, 2, 2, 2): 'resnet18', (3, 4, 6, 3): 'resnet50'}
-SWINS = {(96, 6): 'swin_t', (96, 18): 'swin_s', (128, 18): 'swin_b', (192, 18): 'swin_l'}
 # Width, exchange modules of stages 2 to 4, blocks of a branch, blocks of stage 1.
 HRNETS = {(18, (1, 3, 2), 2, 2): 'hrnet18', (48, (1, 4, 3), 4, 4): 'hrnet48'}
 
@@ -175,15 +174,15 @@ def _backbone(given: Mapping[str, Tensor], atrc: bool) -> tuple[str, dict[str, A
     if 'patch_embed.projection.weight' in own:
         size = (own['patch_embed.projection.weight'].shape[0],
                 count(r'stages\.2\.blocks\.(\d+)\.'))
-        if size in SWINS:
-            return SWINS[size], {}
+        if size in SWIN_SIZES:
+            return SWIN_SIZES[size], {}
         raise UnknownNetworkError(f'the Swin backbone has {size[0]} channels and {size[1]} blocks '
-                                  f'in its third stage, want one of {SWINS}')
+                                  f'in its third stage, want one of {SWIN_SIZES}')
     if 'layer4.0.conv1.weight' in own:
         depths = tuple(count(rf'layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
-        if depths in RESNETS:
-            return RESNETS[depths], {} if atrc else {'dilated': True}
-        raise UnknownNetworkError(f'the ResNet backbone has {depths} blocks, want {RESNETS}')
+        if depths in RESNET_DEPTHS:
+            return RESNET_DEPTHS[depths], {} if atrc else {'dilated': True}
+        raise UnknownNetworkError(f'the ResNet backbone has {depths} blocks, want {RESNET_DEPTHS}')
     raise UnknownNetworkError(
         f'the backbone with keys {list(own)[:4]} is unknown: want HRNet, Swin (mmseg layout) or '
         'ResNet; if the file holds a head only, give the whole network')

@@ -37,7 +37,8 @@ class Head(nn.Module):
     def logits(self, maps: Sequence[Tensor], auxiliary: bool = False) -> dict[str, Any]:
         """Return {task: (B, channels, h, w)} on the grid of the first map.
 
-        With ``auxiliary`` also what deep supervision needs, named as in the released code.
+        With ``auxiliary`` also what deep supervision needs, named as in the released code; with
+        an uncertainty also that, (B, 1, h, w), named as in the table of tasks.
         """
         raise NotImplementedError
 

@@ -1,10 +1,13 @@
 """How far tasks agree on which pixels belong together, as the pixels move apart.
 
-The study that MTI-Net rests on: tasks that agree near by need not agree far away, so that they
-should exchange what they know at every scale anew. Two pixels are similar in a task if its labels
+Tasks that agree near by need not agree far away: a reason to let them exchange what they know at
+every scale anew, as MTI-Net does. Two pixels are similar in a task if its labels
 say so (``SIMILAR``); two tasks match on a pair that is similar in both, or in neither.
-Source: Vandenhende et al., MTI-Net, ECCV 2020, section 3.1; after Zhang et al., Pattern-Affinitive
-Propagation, CVPR 2019. The papers' thresholds are not published; those here are our choice.
+After the finding of MTI-Net's abstract, that tasks with a high affinity at one scale need not keep
+it at others (Vandenhende et al., ECCV 2020), and the matching pairs, similar in both or in
+neither, of Zhang et al., Pattern-Affinitive Propagation, CVPR 2019, figure 1. Thresholds,
+dilations and neighbourhoods are our choice: neither text was at hand in full, so figures here
+need not equal theirs.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,6 +1,6 @@
 """From trained weights to a model folder: ONNX graph, card, parity check."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 import logging
 from pathlib import Path
@@ -12,14 +12,18 @@ from safetensors.torch import save_file
 import torch
 from torch import nn
 
-from demt_perception.model_card import file_sha256, ModelCard, save_card
-from demt_perception.networks import create_model, fuse, output_channels
-from demt_perception.networks.backbones.efficientnet_lite import MEAN, STD
+from demt_perception.class_lists import NYUD, PASCAL, voc_palette
+from demt_perception.model_card import file_sha256, ModelCard, save_card, WEIGHTS
+from demt_perception.networks import fuse
 from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
 from demt_perception.networks.deploy import Deployed
 from demt_perception.networks.model import MultiTaskModel
-from demt_perception.training.config import TrainConfig
-from demt_perception.training.trainer import load_weights
+from demt_perception.tasks import TASKS
+from demt_perception.training.building import build, load_weights
+from demt_perception.training.config import ConfigError, save_config, TrainConfig
+from demt_perception.training.loading import normalisation
+from demt_perception.training.objective import LOG_DEPTH
+from demt_perception.training.persistence import CONFIG
 
 CAMVID_CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
                   'pedestrian', 'bicyclist')
@@ -27,9 +31,12 @@ CAMVID_CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign',
 CAMVID_PALETTE = ((70, 130, 180), (70, 70, 70), (153, 153, 153), (128, 64, 128), (244, 35, 232),
                   (107, 142, 35), (220, 220, 0), (190, 153, 153), (0, 0, 142), (220, 20, 60),
                   (119, 11, 32))
+KNOWN_CLASSES = {
+    len(CAMVID_CLASSES): (CAMVID_CLASSES, CAMVID_PALETTE), len(NYUD): (NYUD, voc_palette(
+        len(NYUD), first=1)), len(PASCAL): (PASCAL, voc_palette(len(PASCAL)))}
+PROBABILITIES = {task.topic for task in TASKS.values() if task.kind == 'probability'}
 SIZE_MULTIPLE = 32
 OPSET = 20  # the newest that ONNX Runtime, OpenVINO and TensorRT 10.3 all read
-NEAR, FAR = 0.5, 100.0
 ONNX = 'model.onnx'
 # Measured, see docs/networks.md. OpenVINO cannot convert DeformConv, TensorRT-RTX rejects it.
 SAMPLING = {'any': 'GridSample', 'onnxruntime': 'DeformConv', 'openvino': 'GridSample',
@@ -39,31 +46,76 @@ NOT_YET = '0' * 64  # stands for the hash of a graph that is still to be written
 
 def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
                  licence: str = '', engine: str = 'any') -> ModelCard:
-    """Write ``model.onnx``, ``weights.safetensors`` and ``card.yaml`` into ``out``.
+    """Write ``model.onnx``, ``weights.safetensors``, ``card.yaml`` and ``config.yaml`` to ``out``.
 
     The graph holds the fused network (see docs/networks.md) and takes any input size in
-    multiples of 32. ``engine``: see ``for_engine``.
+    multiples of 32; its default is the configuration's, rounded up. ``engine``: see
+    ``for_engine``.
 
     Raises:
         RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
+        TrainingError: the weights are damaged, or of another network.
         ValueError: ``engine`` is unknown.
     """
     out = Path(out)
-    outputs = output_channels(config.tasks, config.classes)
-    model = create_model(config.model, config.backbone, outputs, **config.model_options)
-    load_weights(weights, model)
+    network = build(config)
+    load_weights(weights, network)
+    mean, std = normalisation(config)
+    uncertainty = bool(config.model_options.get('uncertainty'))
+    # A card has at least one class, also that of a network which knows none.
+    named = config if 'semseg' in network.tasks else replace(config, classes=(), palette=())
+    classes, palette = class_names(named, network.tasks.get('semseg', 1))
     card = ModelCard(
-        name=out.name,
+        name=out.resolve().name,
         architecture=architecture(config.model, config.model_options, config.backbone),
-        tasks=config.tasks, classes=CAMVID_CLASSES, palette=CAMVID_PALETTE,
-        input_size=config.input_size, size_multiple=SIZE_MULTIPLE, mean=MEAN, std=STD,
-        focal=config.focal, assumed_hfov=60.0, depth_range=(NEAR, FAR), onnx=ONNX,
-        onnx_sha256=NOT_YET, licence=licence,
-        training={'sources': dict(config.sources), 'iterations': config.iterations,
+        tasks=tuple(network.tasks), classes=classes, palette=palette,
+        input_size=(_rounded_up(config.size[0]), _rounded_up(config.size[1])),
+        size_multiple=SIZE_MULTIPLE, mean=mean, std=std,
+        focal=config.focal, assumed_hfov=config.assumed_hfov, depth_range=config.depth_range,
+        onnx=ONNX, onnx_sha256=NOT_YET, licence=licence,
+        uncertainty_factor=float(uncertainty),
+        training={'sources': dict(config.sources),
+                  **({'iterations': config.iterations} if config.iterations else
+                     {'epochs': config.epochs}),
                   'batch': config.batch, 'loss_weights': dict(config.loss_weights),
                   'seed': config.seed})
-    fused = for_engine(fuse(model), engine)
-    return export_network(Deployed(fused, config.tasks, config.far), card, out, model)
+    log = config.losses in LOG_DEPTH
+    deployed = Deployed(for_engine(fuse(network), engine), tuple(network.tasks),
+                        config.far if log else config.depth_range[1],
+                        depth='log' if log else 'linear', uncertainty=uncertainty)
+    card = export_network(deployed, card, out, network)
+    save_config(without_places(config, card.name), out / CONFIG)
+    return card
+
+
+def without_places(config: TrainConfig, name: str) -> TrainConfig:
+    """Return how a model was trained, for everyone: folders by their last names only."""
+    def last(path: str, before: str) -> str:
+        return f'{before}/{Path(path).name}' if path else ''
+
+    return replace(
+        config, out=f'runs/{name}', root=last(config.root, 'data'),
+        data=[replace(source, root=last(source.root, 'data')) for source in config.data],
+        validation=[replace(source, root=last(source.root, 'data'))
+                    for source in config.validation],
+        teacher=tuple(last(path, 'models') for path in config.teacher),
+        start_from=last(config.start_from, 'runs'), single_task=last(config.single_task, 'runs'))
+
+
+def class_names(config: TrainConfig, count: int) -> tuple[
+        tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """Return names and colours of a run's classes: its own, or of a known set of this number."""
+    names, colors = KNOWN_CLASSES.get(count, ((), ()))
+    names = config.classes or names or tuple(f'class {index}' for index in range(count))
+    if len(names) != count:
+        raise ConfigError(f'{len(names)} names of classes for a network of {count}: set classes')
+    if config.palette:
+        colors = config.palette
+    return names, colors if len(colors) == count else voc_palette(count, first=1)
+
+
+def _rounded_up(side: int) -> int:
+    return -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE
 
 
 def architecture(name: str, options: Mapping[str, Any], backbone: str) -> str:
@@ -91,12 +143,12 @@ def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
                    weights: nn.Module) -> ModelCard:
     """Write a model folder: graph, weights, and last the card, completed with the graph's hash.
 
-    The graph takes any input size in multiples of 32 where the network can be exported so, else
-    the card's only, with a warning.
+    The graph takes any number of images at once and any size in multiples of 32 where the network
+    can be exported so, else one image, else one of the card's size, with a warning.
 
     Args:
         deployed: what the graph computes; may hold a fused network.
-        card: complete but for ``onnx_sha256``.
+        card: complete but for ``onnx_sha256`` and ``weights_sha256``.
         out: the folder.
         weights: the network as trained, for ``weights.safetensors``.
 
@@ -107,27 +159,39 @@ def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
     out.mkdir(parents=True, exist_ok=True)
     deployed = deployed.eval()
     size = card.input_size
-    try:
-        write_onnx(deployed, size, out / ONNX)
-        check_parity(deployed, out / ONNX, size)
-    except RuntimeError as error:  # of the exporter, or another size gives other numbers
-        warnings.warn(f'{out} takes images of {size[0]}x{size[1]} only: {error}', stacklevel=2)
-        write_onnx(deployed, size, out / ONNX, fixed=True)
-        check_parity(deployed, out / ONNX, size, fixed=True)
+    for free, less in (('batch', 'size'), 'one image at a time'), (
+            ('size',), f'images of {size[0]}x{size[1]} only'), ((), ''):
+        try:
+            write_onnx(deployed, size, out / ONNX, free)
+            check_parity(deployed, out / ONNX, size, free)
+            break
+        except RuntimeError as error:  # of the exporter, or another size gives other numbers
+            if not less:
+                raise
+            warnings.warn(f'{out} takes {less}: {error}', stacklevel=2)
     save_file({name: value.contiguous() for name, value in weights.state_dict().items()},
-              out / 'weights.safetensors')
-    card = replace(card, onnx=ONNX, onnx_sha256=file_sha256(out / ONNX))
+              out / WEIGHTS)
+    card = replace(card, onnx=ONNX, onnx_sha256=file_sha256(out / ONNX),
+                   weights_sha256=file_sha256(out / WEIGHTS))
     save_card(card, out)
     return card
 
 
 def write_onnx(deployed: Deployed, size: tuple[int, int], path: Path,
-               fixed: bool = False) -> None:
-    """Export with free height and width, in multiples of 32, or at one fixed size."""
-    example = torch.zeros(1, 3, *size)
-    height = torch.export.Dim('height', min=2, max=128)
-    width = torch.export.Dim('width', min=2, max=128)
-    shapes = None if fixed else ({2: SIZE_MULTIPLE * height, 3: SIZE_MULTIPLE * width},)
+               free: Collection[str] = ('batch', 'size')) -> None:
+    """Export for any number of images (``batch``) and any ``size`` in multiples of 32.
+
+    What is not in ``free`` is fixed: one image, of the size given.
+    """
+    # A batch of one would be taken for a constant.
+    example = torch.zeros(2 if 'batch' in free else 1, 3, *size)
+    dims: dict[int, Any] = {}
+    if 'batch' in free:
+        dims[0] = torch.export.Dim('batch', min=1, max=64)
+    if 'size' in free:
+        dims[2] = SIZE_MULTIPLE * torch.export.Dim('height', min=2, max=128)
+        dims[3] = SIZE_MULTIPLE * torch.export.Dim('width', min=2, max=128)
+    shapes = (dims,) if dims else None
     # The exporter warns that torchvision is absent, and of its own use of old functions.
     logging.getLogger('torch.onnx._internal.exporter._registration').setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -153,16 +217,25 @@ def _strip_notes(path: Path) -> None:
 
 
 def check_parity(deployed: Deployed, path: Path, size: tuple[int, int],
-                 fixed: bool = False) -> None:
-    """Compare ONNX Runtime with torch at the default and, unless fixed, at another size."""
+                 free: Collection[str] = ('batch', 'size')) -> None:
+    """Compare ONNX Runtime with torch at the default size and, as far as free, at another.
+
+    There with another number of images, too.
+
+    Relative to the greatest value; probabilities to 1, for a map that is nothing but noise near 0
+    has no other scale.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     rng = np.random.default_rng(0)
     # Another size: narrower, but not below the least that a graph takes.
     other = size[0] + SIZE_MULTIPLE, size[1] + 64 * (-1 if size[1] >= 128 else 1)
-    for height, width in (size, other)[:1 if fixed else 2]:
-        image = rng.uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+    shapes = [(1, *size)]
+    if free:
+        shapes.append((3 if 'batch' in free else 1, *(other if 'size' in free else size)))
+    for count, height, width in shapes:
+        image = rng.uniform(-1, 1, (count, 3, height, width)).astype(np.float32)
         with torch.no_grad():
             wanted = deployed(torch.from_numpy(image))
         for name, a, b in zip(deployed.names, wanted, session.run(None, {'image': image}),
@@ -171,7 +244,9 @@ def check_parity(deployed: Deployed, path: Path, size: tuple[int, int],
             if a.dtype == np.uint8:
                 error = float((a != b).mean())
             else:
-                error = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6))
+                scale = 1.0 if name in PROBABILITIES else max(np.abs(a).max(), 1e-6)
+                error = float(np.abs(a - b).max() / scale)
             if error > 1e-3:
-                raise RuntimeError(f'{path}: output {name} at {height}x{width} differs from torch '
-                                   f'by {error:.2e}, want at most 1e-3; the graph is not usable')
+                raise RuntimeError(
+                    f'{path}: output {name} at {count}x{height}x{width} differs from torch by '
+                    f'{error:.2e}, want at most 1e-3; the graph is not usable')

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demt_perception.class_lists import NYUD, PASCAL, voc_palette
-from demt_perception.model_card import file_sha256, ModelCard
+from demt_perception.hashes import check_publisher, HashError
+from demt_perception.model_card import ModelCard
 from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
 from demt_perception.networks.deploy import Deployed
@@ -32,7 +33,7 @@ INDOOR_RANGE = (0.5, 10.0)
 def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', licence: str = '',
                       input_size: tuple[int, int] | None = None,
                       task: str | None = None,
-                      engine: str = 'any') -> tuple[Description, ModelCard]:
+                      engine: str = 'any', sha256: str = '') -> tuple[Description, ModelCard]:
     """Read official weights, check every key and shape, and write a model folder.
 
     Args:
@@ -43,6 +44,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         input_size: (height, width); default that of the paper's data set.
         task: name of the task of a single-task network.
         engine: see ``export.for_engine``.
+        sha256: of the file, as its publisher names it; '' for any.
 
     Raises:
         CheckpointError: the file cannot be read, its weights do not fit, or a task is not in the
@@ -52,6 +54,10 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         RuntimeError: ONNX Runtime disagrees with torch.
     """
     file, out = Path(file), Path(out)
+    try:
+        digest = check_publisher(file, sha256)
+    except (HashError, OSError) as error:
+        raise CheckpointError(str(error)) from error
     state = read_checkpoint(file)
     found = detect(state, task)
     _check_channels(file, found)
@@ -61,7 +67,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     except ValueError as error:
         raise CheckpointError(f'{file}: {error}') from error
     card = make_card(found, name or out.resolve().name, licence, input_size, {
-        'imported from': file.name, 'sha256': file_sha256(file)})
+        'imported from': file.name, 'sha256': digest})
     deployed = Deployed(for_engine(fuse(model), engine), tuple(found.tasks), card.depth_range[1],
                         depth='linear')
     return found, export_network(deployed, card, out, model)

@@ -1,11 +1,14 @@
 """Weights of other code, in every layout, end as the same network."""
 
 import re
+import subprocess
 
 import pytest
 import torch
 
 from demt_perception.cli.main import main
+from demt_perception.hashes import write_sha256
+from demt_perception.model_card import file_sha256
 from demt_perception.networks.backbones import create_backbone
 from demt_perception.networks.backbones.weights import BackboneWeightsError, convert_backbone
 
@@ -171,7 +174,12 @@ def test_command_writes_what_create_backbone_reads(backbones, tmp_path, capsys):
     path, out = tmp_path / 'swin.pth', tmp_path / 'swin.safetensors'
     torch.save({'model': microsoft(backbones['swin_t'].state_dict(), classifier=False)}, path)
     assert main(['import-backbone', str(path), '--out', str(out)]) == 0
+    subprocess.run(['sha256sum', '-c', 'swin.safetensors.sha256'], cwd=tmp_path, check=True)
     assert 'swin.safetensors: swin_t, 177 tensors, 27520698 values' in capsys.readouterr().out
+    other = ['import-backbone', str(path), '--out', str(out), '--sha256']
+    assert main([*other, file_sha256(path).upper()]) == 0
+    assert main([*other, '0' * 64]) == 1
+    assert 'it is not the file that was published' in capsys.readouterr().err
     loaded = create_backbone('swin_t', out).eval()
     with torch.no_grad():
         for found, wanted in zip(loaded(images()), backbones['swin_t'](images()), strict=True):
@@ -192,5 +200,6 @@ def test_command_says_what_is_wrong(tmp_path, capsys):
 
 def test_a_file_that_was_not_converted_is_described(tmp_path):
     torch.save({}, tmp_path / 'vit.pth')
+    write_sha256(tmp_path / 'vit.pth')
     with pytest.raises(BackboneWeightsError, match=r'no \.safetensors file.*import-backbone'):
         create_backbone('resnet18', tmp_path / 'vit.pth')

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from demt_perception.hashes import write_sha256
 from demt_perception.networks.backbones import create_backbone, list_backbones
 from demt_perception.networks.backbones.hrnet import HRNet
 from demt_perception.networks.backbones.swin import Swin
@@ -24,7 +25,8 @@ PARAMETERS = {
     'resnet18': 11_689_512 - 513_000, 'resnet50': 25_557_032 - 2_049_000,
     # Counted on the released code.
     'hrnet48': 65_325_120, 'swin_s': 48_838_602, 'swin_b': 86_745_016, 'swin_l': 194_998_164,
-    'efficientnet_lite0': 2_958_848,
+    'efficientnet_lite0': 2_958_848, 'efficientnet_lite1': 3_723_520,
+    'efficientnet_lite2': 4_357_952,
 }
 # Names in test/data/golden/backbones_33x47.safetensors, and the network that the released code
 # built there, with the weights of `filled`.
@@ -220,6 +222,7 @@ def test_errors_say_what_is_wanted(tmp_path):
     with pytest.raises(ValueError, match=r'resnet18: .*`demt import-backbone FILE'):
         create_backbone('resnet18', pretrained=True)
     save_file(create_backbone('hrnet18').state_dict(), tmp_path / 'weights.safetensors')
+    write_sha256(tmp_path / 'weights.safetensors')
     with pytest.raises(ValueError, match=r'wrong shape: layer1\.0\.conv1\.weight is '
                        r'\[64, 64, 1, 1\], want \[64, 64, 3, 3\]'):
         create_backbone('resnet18', pretrained=tmp_path / 'weights.safetensors')
@@ -228,6 +231,9 @@ def test_errors_say_what_is_wanted(tmp_path):
 def test_pretrained_file(tmp_path):
     source = filled(create_backbone('resnet18'))
     save_file(source.state_dict(), tmp_path / 'weights.safetensors')
+    with pytest.raises(ValueError, match=r'no weights\.safetensors\.sha256 beside it.*sha256sum'):
+        create_backbone('resnet18', tmp_path / 'weights.safetensors')
+    write_sha256(tmp_path / 'weights.safetensors')
     loaded = create_backbone('resnet18', str(tmp_path / 'weights.safetensors')).eval()
     with torch.no_grad():
         assert torch.equal(loaded(image(64, 64))[3], source(image(64, 64))[3])

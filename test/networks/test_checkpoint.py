@@ -3,6 +3,8 @@
 import argparse
 from collections import OrderedDict
 import os
+import pickle
+import struct
 import sys
 import types
 import zipfile
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 import pytest
 import torch
 
+from demt_perception.networks import pickled
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
 
 
@@ -226,3 +229,60 @@ def test_damage_is_an_error_or_harmless(good_file, data):
     except CheckpointError:
         return
     assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+
+LEGACY = b''.join(pickle.dumps(value, 2) for value in (
+    0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}))
+NESTED = b')' + b'2\x86' * 60   # a tuple of itself twice, 60 times: 121 bytes
+
+
+@pytest.mark.parametrize('content', [
+    b'}' + NESTED + b'K\x01s.', b'}(' + NESTED + b'K\x01u.', b'(' + NESTED + b'K\x01d.',
+    b'\x8f(' + NESTED + b'\x90.', b'(' + NESTED + b'\x91.',
+    b'ccollections\nOrderedDict\n](](' + NESTED + b'K\x01ee\x85R.',
+    b'(U\x07storage' + NESTED + b'NNNtQ.', b'\x96' + (1 << 42).to_bytes(8, 'little') + b'.'],
+    ids=['item', 'items', 'dict', 'set', 'frozen set', 'ordered dict', 'storage', 'byte array'])
+def test_what_multiplies_is_refused_before_it_is_hashed_printed_or_made(tmp_path, content):
+    """Each would take longer than anybody waits, or all memory."""
+    path = tmp_path / 'a.pth'
+    path.write_bytes(LEGACY + b'\x80\x04' + content)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(path)
+
+
+def test_lists_that_are_made_into_ordered_dicts_again_and_again_are_refused(tmp_path, monkeypatch):
+    """28 kB made 65 MB, in minutes."""
+    monkeypatch.setattr(pickled, 'MOST_PAIRS', 10_000)
+    pairs = b']q\0(' + b''.join(b'K%cN\x86' % index for index in range(200)) + b'e0'
+    make = b'ccollections\nOrderedDict\nq\x01h\0\x85R0' + b'h\x01h\0\x85R0'
+    path = tmp_path / 'a.pth'
+    for count, said in ((5, 'holds'), (60, 'ordered dicts of over 10000 pairs')):
+        content = b'\x80\x02' + pairs + make + b'h\x01h\0\x85R0' * (count - 2) + b'K\x01.'
+        path.write_bytes(LEGACY + content + pickle.dumps([], 2))
+        with pytest.raises(CheckpointError, match=said):
+            read_checkpoint(path)
+
+
+def test_parts_of_a_zip_that_lie_within_each_other_are_refused(tmp_path):
+    """Fifield, A better zip bomb, WOOT 2019: each part holds all that follow, and is read."""
+    names = [b'a/data.pkl', *(b'a/data/%d' % index for index in range(20))]
+    heads = [struct.pack('<4s5H3I2H', b'PK\3\4', 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0) + name
+             for name in names]
+    body, table = b''.join(heads) + bytes(1000), b''
+    for index, (name, head) in enumerate(zip(names, heads, strict=True)):
+        at = sum(map(len, heads[:index]))
+        size = len(body) - at - len(head)
+        table += struct.pack('<4s6H3I5H2I', b'PK\1\2', 20, 20, 0, 0, 0, 0, 0, size, size,
+                             len(name), 0, 0, 0, 0, 0, at) + name
+    path = tmp_path / 'a.pth'
+    path.write_bytes(body + table + struct.pack(
+        '<4s4H2IH', b'PK\5\6', 0, 0, len(names), len(names), len(table), len(body), 0))
+    with pytest.raises(CheckpointError, match='its parts overlap'):
+        read_checkpoint(path)
+
+
+def test_a_byte_array_is_refused_by_its_name(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save({'a': bytearray(b'x')}, path, pickle_protocol=5)
+    with pytest.raises(CheckpointError, match='it holds a byte array: save the plain state'):
+        read_checkpoint(path)

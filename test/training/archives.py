@@ -229,6 +229,6 @@ def write_rendered(root, count=2, size=(36, 48)):
         depth[:3] = np.inf
         normals[:3] = 0
         jpeg = cv2.imencode('.jpg', image[..., ::-1])[1].tobytes()
-        write_view(root, f'{number:05d}', jpeg, ids.astype(np.int64) * 2048, ids, depth, normals,
-                   outline(ids), {'fx': 50.0, 'fy': 50.0})
+        write_view(root, f'{number:05d}', jpeg, ids.astype(np.int64) * 2048, ids, ids, depth,
+                   normals, outline(ids), {'fx': 50.0, 'fy': 50.0})
     return root

@@ -47,7 +47,7 @@ def test_good_data_has_no_problem(layout, tmp_path, capsys):
 
 
 def test_good_pascal_has_no_problem(tmp_path, capsys):
-    pytest.importorskip('scipy', reason='PASCAL-Context needs scipy: pip install scipy')
+    pytest.importorskip('scipy', reason='scipy writes the files: pip install scipy')
     write_pascal(tmp_path, 3)
     assert main(['data', 'check', str(tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -163,7 +163,7 @@ def test_damage_inside_an_archive_is_named(tmp_path):
 
 
 def test_a_broken_mat_file_is_named_for_the_tasks_that_need_it(tmp_path):
-    pytest.importorskip('scipy', reason='PASCAL-Context needs scipy: pip install scipy')
+    pytest.importorskip('scipy', reason='scipy writes the files: pip install scipy')
     home = write_pascal(tmp_path, 2)
     (home / 'pascal-context' / 'trainval' / '2008_000001.mat').write_bytes(b'x' * 300)
     (home / 'normals_distill' / '2008_000002.png').write_bytes(b'')
@@ -255,7 +255,7 @@ def test_no_bytes_in_a_mat_file_make_it_fail(parts, data):
 
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
-    pytest.importorskip('scipy', reason='PASCAL-Context needs scipy: pip install scipy')
+    pytest.importorskip('scipy', reason='scipy writes the files: pip install scipy')
     home = write_pascal(tmp_path_factory.mktemp('parts'), 1, (60, 80))
     shutil.rmtree(home / 'sal_distill')
     return home

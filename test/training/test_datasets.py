@@ -91,7 +91,7 @@ def test_only_the_tasks_asked_for_are_read(tmp_path):
 
 @pytest.fixture
 def pascal(tmp_path):
-    pytest.importorskip('scipy', reason='PASCAL-Context needs scipy: pip install scipy')
+    pytest.importorskip('scipy', reason='scipy writes the files: pip install scipy')
     return write_pascal(tmp_path, 3)
 
 
@@ -155,7 +155,7 @@ def test_camvid_and_rendered(tmp_path):
     rendered = Rendered(root)
     assert rendered.names == ['00000', '00002'], 'a view without camera is not complete'
     sample = rendered[0]
-    assert not sample.real and sample.focal == (50, 50) and np.isinf(sample.depth[0]).all()
+    assert sample.focal == (50, 50) and np.isinf(sample.depth[0]).all()
     assert not sample.normals[0].any() and sample.edge.max() == 1
     with pytest.raises(FileNotFoundError, match='demt generate'):
         Rendered(tmp_path)

@@ -10,9 +10,11 @@ torch = pytest.importorskip('torch', reason='exporting needs torch')
 pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
 
 from demt_perception.inference import EngineError, Predictor
+from demt_perception.inference.cutting import batch_is_free
 from demt_perception.model_card import load_card
 from demt_perception.networks.deploy import Deployed
-from demt_perception.training.export import export_network, NOT_YET
+from demt_perception.training.config import load_config, save_config, TrainConfig
+from demt_perception.training.export import export_network, NOT_YET, without_places
 
 TASKS = ('human_parts', 'sal', 'depth')
 
@@ -35,7 +37,7 @@ class Plain(torch.nn.Module):
 @pytest.mark.parametrize('bound', [False, True], ids=['any size', 'one size'])
 def test_export_at_any_size_or_at_the_only_one(bound, tiny_model, tmp_path):
     model = Plain(bound, saliency=2)
-    card = replace(load_card(tiny_model), tasks=TASKS, onnx_sha256=NOT_YET)
+    card = replace(load_card(tiny_model), tasks=TASKS, onnx_sha256=NOT_YET, uncertainty_factor=0.0)
     deployed = Deployed(model, TASKS, 10.0, depth='linear')
     with pytest.warns(match='96x160 only') if bound else nullcontext():
         card = export_network(deployed, card, tmp_path / 'm', model)
@@ -55,6 +57,7 @@ def test_export_at_any_size_or_at_the_only_one(bound, tiny_model, tmp_path):
             Predictor(tmp_path / 'm', 'onnxruntime', 1, (64, 64))
     else:
         assert Predictor(tmp_path / 'm', 'onnxruntime', 1, (64, 64)).predict(image)
+    assert batch_is_free((tmp_path / 'm' / 'model.onnx').read_bytes()) == (not bound)
 
 
 def test_one_channel_of_saliency_is_a_sigmoid():
@@ -78,3 +81,17 @@ def test_depth_is_linear_or_logarithmic():
                                                  dtype=torch.float32).clamp(max=80.0))
     with pytest.raises(ValueError, match="'linear'"):
         Deployed(Given(), ('depth',), 80.0, depth='metres')
+
+
+def test_the_configuration_travels_without_anyones_folders(tmp_path):
+    places = {'out': '/home/me/a', 'root': '/home/me/b', 'start_from': '/home/me/c.safetensors',
+              'single_task': '/home/me/d.json', 'teacher': ('/home/me/e',)}
+    config = TrainConfig(model='demt_light', tasks='driving', iterations=7, lr=0.3, **places,
+                         data=[{'root': '/home/me/camvid', 'split': 'train'}],
+                         validation=[{'root': '/home/me/val'}])
+    save_config(without_places(config, 'mine'), tmp_path / 'config.yaml')
+    assert '/home' not in (tmp_path / 'config.yaml').read_text()
+    again = load_config(tmp_path / 'config.yaml')
+    assert (again.out, again.root, again.teacher) == ('runs/mine', 'data/b', ('models/e',))
+    assert again.data[0].root == 'data/camvid' and again.data[0].split == 'train'
+    assert (again.iterations, again.lr, again.validation[0].root) == (7, 0.3, 'data/val')

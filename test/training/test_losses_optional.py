@@ -1,6 +1,7 @@
 """The optional losses on scenes and numbers whose right answer is known."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -165,12 +166,12 @@ def test_depth_learns_the_slope_from_normals():
     normal = F.normalize(torch.tensor([0.4, -0.3, -1.0]), dim=0)
     focal = torch.tensor([[12.0, 12.0]])
     log_depth = torch.full((1, 1, 6, 8), math.log(3.0), requires_grad=True)
-    given_normals = normal[:, None, None].expand(1, 3, 6, 8)
+    reach_and_gainnormals = normal[:, None, None].expand(1, 3, 6, 8)
     optimizer = torch.optim.Adam([log_depth], 0.01)
-    before = normals_from_depth_loss(log_depth.exp(), given_normals, focal).item()
+    before = normals_from_depth_loss(log_depth.exp(), reach_and_gainnormals, focal).item()
     for _ in range(300):
         optimizer.zero_grad()
-        loss = normals_from_depth_loss(log_depth.exp(), given_normals, focal)
+        loss = normals_from_depth_loss(log_depth.exp(), reach_and_gainnormals, focal)
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.02 * before
@@ -204,3 +205,114 @@ def test_half_precision_is_computed_in_full():
             value = loss(rounded, *rest)
         assert value.dtype == torch.float32
         assert value.item() == loss(rounded.float(), *rest).item()
+
+
+@pytest.mark.parametrize('kind', [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_losses_are_computed_in_single_precision_at_least(kind):
+    wanted = torch.promote_types(kind, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    depth = (torch.rand(1, 1, 6, 6, generator=generator) * 0.1 + 4).to(kind)
+    normals = torch.randn(1, 3, 6, 6, generator=generator).to(kind)
+    logits = torch.randn(1, 4, 6, 6, generator=generator).to(kind)
+    ids = torch.randint(0, 4, (1, 6, 6), generator=generator)
+    for loss, prediction, *rest in (
+            (normals_from_depth_loss, depth, normals, torch.tensor([[12.0, 12.0]])),
+            (scale_invariant_log, depth, torch.full((1, 1, 6, 6), 3.0, dtype=wanted)),
+            (border_cross_entropy, logits, ids)):
+        value = loss(prediction, *rest)
+        assert value.dtype == wanted
+        full = [one.to(wanted) if one.dtype == kind else one for one in rest]
+        assert value.item() == loss(prediction.to(wanted), *full).item()
+
+
+def test_border_cross_entropy_by_hand():
+    rng = np.random.default_rng(0)
+    x, ids = rng.normal(size=(3, 2, 6)), np.array([[0, 0, 0, 0, 0, 1], [255, 0, 0, 0, 0, 2]])
+    plain = np.logaddexp.reduce(x, 0) - np.take_along_axis(x, ids[None] % 255, 0)[0]
+    for reach_and_gain, weights in (((2, 2.0), [[1, 1, 3, 3, 3, 3], [0, 1, 3, 3, 3, 3]]),
+                            ((0, 4.0), [[1, 1, 1, 1, 5, 5], [0, 1, 1, 1, 5, 5]])):
+        weights = np.array(weights)
+        wanted = (plain * weights).sum() / weights.sum()
+        pair = torch.from_numpy(x)[None], torch.from_numpy(ids)[None]
+        assert border_cross_entropy(*pair, *reach_and_gain).item() == pytest.approx(wanted)
+        assert border_cross_entropy(pair[0], pair[1][:, None].float(), *reach_and_gain).item() == (
+            pytest.approx(wanted))
+        np.testing.assert_array_equal(border_weights(pair[1], *reach_and_gain)[0], weights)
+    # A reach of two pixels and a gain of two are what is used unless said otherwise.
+    assert border_cross_entropy(*pair).item() == border_cross_entropy(*pair, 2, 2.0).item()
+    assert torch.equal(border_weights(pair[1]), border_weights(pair[1], 2, 2.0))
+    one = torch.tensor([[[[2.0]], [[0.0]]]])   # a single pixel is divided by one
+    assert border_cross_entropy(one, torch.tensor([[[1]]])).item() == pytest.approx(
+        math.log(1 + math.exp(2)))
+
+
+def test_scale_invariant_depth_by_hand():
+    depth = torch.tensor([[[2.0, 4.0]], [[0.0, 9.0]], [[9.0, 9.0]]], dtype=torch.double)
+    target = torch.tensor([[[1.0, 1.0]], [[1.0, math.nan]], [[255.0, 0.0]]], dtype=torch.double)
+    a, b, least = math.log(2), math.log(4), math.log(1e-3)
+    # Two images have labels; what is nearer than a millimetre is taken for one.
+    wanted = ((a * a + b * b) / 2 - 0.5 * ((a + b) / 2) ** 2 + 0.5 * least ** 2) / 2
+    assert scale_invariant_log(depth, target).item() == pytest.approx(wanted)
+    wanted = ((a * a + b * b) / 2 - ((a + b) / 2) ** 2) / 2
+    assert scale_invariant_log(depth, target, 1.0).item() == pytest.approx(wanted)
+    assert scale_invariant_log(torch.tensor([[[3.0]]]), torch.tensor([[[0.5]]]), 0.0).item() == (
+        pytest.approx(math.log(6) ** 2))
+
+
+def test_the_optical_axis_may_lie_anywhere():
+    normal = F.normalize(torch.tensor([0.3, -0.5, -1.0], dtype=torch.double), dim=0)
+    y, x = torch.meshgrid(torch.arange(7) - 1.5, torch.arange(9) - 7.0, indexing='ij')
+    view = torch.stack([x / 90, y / 70, torch.ones_like(x)]).double()
+    depth = plane_depth(normal, 3.0, view)
+    focal, axis = torch.tensor([[90.0, 70.0]]), torch.tensor([[7.0, 1.5]])
+    normals, surface = normals_of_depth(depth, focal, axis)
+    assert surface[..., 1:-1, 1:-1].all() and surface.sum() == 5 * 7
+    assert (normals[0, :, 1:-1, 1:-1] - normal[:, None, None]).abs().max() < 1e-6
+    assert (normals[0, :, 0] == 0).all() and (normals[0, :, :, -1] == 0).all()
+    wanted = normal[:, None, None].expand(1, 3, 7, 9)
+    assert normals_from_depth_loss(depth, wanted, focal, axis).item() < 1e-6
+    assert normals_from_depth_loss(depth, wanted, focal).item() > 1e-5   # the middle is another
+
+
+def test_disagreement_is_one_minus_the_cosine():
+    depth, focal = torch.full((2, 1, 4, 5), 2.0, dtype=torch.double), torch.full((2, 2), 30.0)
+    depth[1] = math.nan   # a picture without depth has no say
+    tilted = torch.tensor([0.0, math.sin(1.0), -math.cos(1.0)], dtype=torch.double)
+    for length in (1e-3, 1.0, 1e3):
+        normals = (length * tilted)[:, None, None].expand(2, 3, 4, 5)
+        assert normals_from_depth_loss(depth, normals, focal).item() == pytest.approx(
+            1 - math.cos(1.0))
+    # Nearly no normal is not blown up to one.
+    normals = (1e-7 * tilted)[:, None, None].expand(2, 3, 4, 5)
+    assert normals_from_depth_loss(depth, normals, focal).item() == pytest.approx(
+        1 - 0.1 * math.cos(1.0))
+    one = normals_from_depth_loss(depth[:1, :, :3, :3], torch.zeros(1, 3, 3, 3), focal[:1])
+    assert one.item() == 1
+
+
+@pytest.mark.parametrize(('far', 'surface'), [(2.19, True), (2.21, False)])
+def test_a_step_of_a_tenth_is_an_occlusion(far, surface):
+    depth = torch.full((1, 1, 3, 3), 2.0)
+    depth[0, 0, 2, 2] = far
+    _, found = normals_of_depth(depth, torch.tensor([[30.0, 30.0]]))
+    assert found[0, 0].tolist() == [[False] * 3, [False, surface, False], [False] * 3]
+    for unknown in (0.0, -1.0, math.inf, math.nan):
+        depth[0, 0, 2, 2] = unknown
+        assert not normals_of_depth(depth, torch.tensor([[30.0, 30.0]]))[1].any()
+    assert normals_of_depth(torch.full((1, 1, 3, 3), 0.5), torch.tensor([[30.0, 30.0]]))[1].any()
+
+
+def test_normals_are_made_where_the_depth_is():
+    """`meta` stands for another device: what is made elsewhere cannot be added to it."""
+    depth = torch.full((2, 1, 4, 5), 2.0, device='meta')
+    normals, surface = normals_of_depth(depth, torch.ones(2, 2, device='meta'))
+    assert (normals.device.type, surface.device.type) == ('meta', 'meta')
+    assert (normals.shape, surface.shape) == ((2, 3, 4, 5), (2, 1, 4, 5))
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 2, 5), (1, 1, 5, 2)])
+def test_what_is_too_small_is_refused_in_full(shape):
+    with pytest.raises(ValueError, match=re.escape(
+            f'depth is {shape}: want at least 3x3 pixels, a normal comes from a pixel and its '
+            'neighbours') + '$'):
+        normals_of_depth(torch.ones(shape), torch.ones(1, 2))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import re
 
 import numpy as np
 import pytest
@@ -117,8 +118,45 @@ def test_the_conventions_of_normals_differ_by_three():
 
 
 def test_labels_of_another_size_are_refused():
-    with pytest.raises(ValueError, match='resize the logits'):
-        balanced_bce(torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+    for loss in (balanced_bce, hed_bce, DEMT_NYUD['depth']):
+        with pytest.raises(ValueError, match=re.escape(
+                'target (1, 1, 4, 4) does not fit logits (2, 1, 4, 4): want one channel, and '
+                'resize the logits to the labels first') + '$'):
+            loss(torch.zeros(2, 1, 4, 4), torch.zeros(1, 4, 4))
+
+
+@pytest.mark.parametrize('kind', [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize('key', IGNORING)
+def test_every_precision_is_computed_in_single_at_least(key, kind):
+    task, loss = IGNORING[key]
+    generator = torch.Generator().manual_seed(0)
+    channels = 1 if key == 'mtl sal' else CHANNELS[task]
+    logits = torch.randn(2, channels, 4, 5, generator=generator).to(kind)
+    wanted = torch.promote_types(kind, torch.float32)
+    shape = (2, 3 if task == 'normals' else 1, 4, 5)
+    target = torch.randint(0, 2, shape, generator=generator).to(wanted)
+    value = loss(logits, target)
+    assert value.dtype == wanted
+    assert value.item() == loss(logits.to(wanted), target).item()
+
+
+def test_a_boundary_as_likely_as_not_counts_as_one():
+    logits, target = torch.tensor([[[[1.0, -2.0, 3.0]]]]), torch.tensor([[[0.5, 0.49, 0.0]]])
+    costs = np.logaddexp(0, [-1.0, -2.0, 3.0])
+    assert hed_bce(logits, target, 0.7).item() == pytest.approx(costs @ [0.7, 0.3, 0.3] / 3)
+    # One of three is positive: unless it is said it weighs two thirds.
+    assert hed_bce(logits, target).item() == pytest.approx(costs @ [2 / 3, 1 / 3, 1 / 3] / 3)
+
+
+def test_a_single_pixel_is_the_mean_of_itself():
+    one, target = torch.tensor([[[[2.0]]]]), torch.ones(1, 1, 1, 1)
+    assert DEMT_NYUD['edge'](one, target).item() == pytest.approx(0.8 * np.logaddexp(0, -2))
+    assert DEMT_PASCAL['edge'](one, target).item() == pytest.approx(0.95 * np.logaddexp(0, -2))
+    assert DEMT_NYUD['depth'](one, target).item() == 1
+    two = torch.tensor([[[[2.0]], [[0.0]]]])
+    assert DEMT_NYUD['semseg'](two, target).item() == pytest.approx(np.logaddexp(0, 2))
+    # All that is labelled is positive: positives weigh the share of negatives, none.
+    assert DEMT_NYUD['sal'](two, target).item() == 0
 
 
 def softplus(x):

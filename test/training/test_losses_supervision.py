@@ -12,7 +12,7 @@ from demt_perception.networks.baselines import MultiTaskHead
 from demt_perception.networks.mti_net import MTINetHead
 from demt_perception.networks.pad_net import PADNetHead
 from demt_perception.training.losses.released import DEMT_NYUD, DEMT_PASCAL, MTL, WEIGHTS
-from demt_perception.training.losses.supervision import supervised_loss, task_losses
+from demt_perception.training.losses.supervision import predictions, supervised_loss, task_losses
 
 GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
 CHANNELS = (4, 6, 8, 10)
@@ -115,9 +115,32 @@ def test_bf16_outputs_are_resized_and_summed_in_full():
     assert total.item() == supervised_loss(in_full, targets, MTL, WEIGHTS)[0].item()
 
 
+def test_labels_of_one_channel_need_no_axis_for_it():
+    targets = labels()
+    outputs = {'semseg': torch.randn(2, 5, 8, 16), 'depth': torch.rand(2, 1, 8, 16)}
+    wanted = task_losses(outputs, targets, MTL)
+    found = task_losses(outputs, {task: targets[task][:, 0] for task in outputs}, MTL)
+    assert found == wanted
+
+
+def test_features_and_uncertainties_are_no_predictions():
+    x = torch.ones(1)
+    outputs = {'semseg': x, 'depth_uncertainty': x, 'initial_depth': x,
+               'deep_supervision': {'scale_0': {'features_semseg': x, 'semseg': x},
+                                    'scale_1': {'depth': x}}}
+    assert [(task, stage) for task, stage, _ in predictions(outputs)] == [
+        ('semseg', 'final'), ('depth', 'initial'), ('semseg', 'scale_0'), ('depth', 'scale_1')]
+
+
 @pytest.mark.parametrize(('leave_out', 'message'), [
-    ('labels', "'edge' .scale_0.*no labels"), ('loss', "'edge' .*no loss"),
-    ('weight', r"no weight for \['edge'\]")])
+    ('labels', "^the network predicts 'edge' .scale_0. but there is no labels for it, only for "
+     r"\['depth', 'human_parts', 'normals', 'sal', 'semseg'\]: add it, or build the network "
+     'without this task$'),
+    ('loss', "^the network predicts 'edge' .scale_0. but there is no loss for it, only for "
+     r"\['depth', 'human_parts', 'normals', 'sal', 'semseg'\]: add it, or build the network "
+     'without this task$'),
+    ('weight', r"^no weight for \['edge'\], only for \['depth', 'human_parts', 'normals', 'sal', "
+     r"'semseg'\]: add them$")])
 def test_what_is_missing_is_named(leave_out, message):
     outputs = MTINetHead(CHANNELS, MAIN, auxiliary=MAIN | {'edge': 1}).train()(maps())
     given = {'labels': labels(), 'loss': dict(MTL), 'weight': dict(WEIGHTS)}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 import numpy as np
 
-from demt_perception.training.datasets.thinning import thin
+from demt_perception.training.thinning import thin
 
 GOLDEN = Path(__file__).parents[1] / 'data' / 'golden' / 'thinning.npz'
 

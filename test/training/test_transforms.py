@@ -5,8 +5,11 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
+from demt_perception.tasks import DRIVING
 from demt_perception.training.datasets import class_edges, IGNORE, Sample
 from demt_perception.training.transforms import (
+    Driving,
+    driving,
     photometric,
     random_view,
     to_tensors,
@@ -28,11 +31,11 @@ def scene(height=120, width=160, fx=100.0, fy=100.0):
     image = np.repeat(np.linspace(0, 255, width)[None, :, None], height, 0).repeat(3, 2)
     edge = np.zeros((height, width), np.uint8)
     edge[height // 2] = 1
-    return Sample(image.astype(np.uint8), semseg, depth, normals, edge, (fx, fy), real=False)
+    return Sample(image.astype(np.uint8), semseg, depth, normals, edge, (fx, fy))
 
 
 def cut(sample, view, size=(64, 96), focal=200.0, far=150.0):
-    return to_tensors(sample, view, size, focal, far, MEAN, STD)
+    return to_tensors(sample, view, size, DRIVING, Driving(focal, far, MEAN, STD, 0, (3, 4)))
 
 
 def test_depth_is_metric_at_the_canonical_focal_length():
@@ -82,12 +85,21 @@ def test_edges_next_to_void_are_ignored():
     assert edge.tolist() == [[0, 1, IGNORE, 0]]
 
 
-def test_views_lie_inside_the_picture_and_vary():
+@pytest.mark.parametrize('picture', [(360, 480), (370, 1226), (288, 512), (500, 200), (33, 40)])
+@pytest.mark.parametrize('size', [(288, 512), (352, 448), (192, 640)])
+def test_views_lie_inside_the_picture_vary_and_hardly_distort(picture, size):
     rng = np.random.default_rng(0)
-    views = [random_view((360, 480), rng) for _ in range(300)]
-    assert all(v.left >= 0 and v.top >= 0 and v.left + v.width <= 480 and v.top + v.height <= 360
-               for v in views)
-    assert min(v.width for v in views) < 300 and sum(v.mirrored for v in views) > 100
+    views = [random_view(picture, size, rng) for _ in range(300)]
+    height, width = picture
+    assert all(v.left >= 0 and v.top >= 0 and v.left + v.width <= width
+               and v.top + v.height <= height for v in views)
+    assert sum(v.mirrored for v in views) > 100
+    if min(picture) > 100:
+        stretch = [v.width / v.height / (size[1] / size[0]) for v in views]
+        assert 0.83 < min(stretch) < 0.9 and 1.1 < max(stretch) < 1.2
+        widths = [v.width for v in views]
+        assert min(widths) < 0.55 * max(widths)
+        assert max(widths) > 0.95 * min(width, height * size[1] / size[0])
 
 
 def test_photometry_changes_values_not_shape():
@@ -95,3 +107,31 @@ def test_photometry_changes_values_not_shape():
     changed = photometric(image, np.random.default_rng(1))
     assert changed.shape == image.shape and changed.dtype == np.uint8
     assert np.any(changed != image)
+
+
+def test_labels_that_a_picture_lacks_are_unknown_in_all_their_pixels():
+    sample = Sample(scene().image, name='bare')
+    tasks = (*DRIVING, 'human_parts', 'sal')
+    out = driving(sample, (64, 96), tasks, None, settings=Driving(200, 150, MEAN, STD, 0, (3,)))
+    assert set(out) == {'image', 'camera', *tasks}
+    for task in ('semseg', 'edge', 'human_parts', 'sal'):
+        assert bool((out[task] == IGNORE).all()) and out[task].shape == (32, 48)
+    assert bool(out['depth'].isnan().all()) and not out['normals'].any()
+    assert bool(out['camera'].isnan().all())
+
+
+@pytest.mark.parametrize('view', [View(0, 0, 160, 120), View(30, 50, 90, 66),
+                                  View(30, 50, 90, 66, True)])
+def test_depth_and_camera_of_a_view_give_the_normals_of_its_floor(view):
+    """Consistency: a plane stays a plane, whatever is cut out of the picture."""
+    from demt_perception.training.losses.consistency import normals_of_depth
+    sample = scene()
+    sample.depth = np.where(sample.depth > 40, np.inf, sample.depth).astype(np.float32)
+    # The view's own pixels: labels as large as the view, so that no depth is interpolated.
+    out = cut(sample, view, size=(2 * view.height, 2 * view.width))
+    focal, axis = out['camera'][None, :2], out['camera'][None, 2:]
+    normals, surface = normals_of_depth(out['depth'][None, None], focal, axis)
+    floor = surface[0, 0] & (out['semseg'] == 3) & (out['depth'] < 100)
+    assert int(floor.sum()) > 500
+    error = (normals[0].permute(1, 2, 0)[floor] - torch.tensor([0.0, -1.0, 0.0])).abs().max()
+    assert float(error) < 1e-3

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 
 import pytest
 
@@ -213,10 +214,95 @@ def test_continues_exactly(name):
 @pytest.mark.parametrize('name', MAKERS)
 def test_other_tasks_are_refused(name):
     weighting = MAKERS[name]()
-    with pytest.raises(ValueError, match=r"\['depth', 'edge'\].*\['depth', 'semseg'\]"):
+    refused = pytest.raises(ValueError, match=re.escape(
+        "got tasks ['depth', 'edge'], this weighting has ['depth', 'semseg']: give it the tasks "
+        'of the network, or continue with the same tasks') + '$')
+    with refused:
         weighting({'depth': torch.tensor(1.0), 'edge': torch.tensor(1.0)})
+    if name == 'gradnorm':
+        with refused:
+            weighting.balance({'depth': torch.tensor(1.0), 'edge': torch.tensor(1.0)}, [])
+    if name == 'dwa':
+        with refused:
+            weighting.end_epoch({'depth': 1.0, 'edge': 1.0})
     state = weighting.state_dict()
     key = next(key for key in ('log_variances', 'weights') if key in state)
     state[key] = {'edge': 1.0}
     with pytest.raises(ValueError, match='same tasks'):
         weighting.load_state_dict(state)
+
+
+def test_gradnorm_by_hand_in_the_second_step():
+    """Equation 2 of the paper: tasks that kept more of their first loss are wanted steeper."""
+    shared = torch.tensor([3.0, 4.0], requires_grad=True)
+    weighting = GradNorm(TASKS, alpha=2.0, lr=0.1)
+    weighting.first = {'semseg': 12.0, 'depth': 25.0}
+    losses = {'semseg': 2 * shared[0], 'depth': shared.square().sum()}   # 6 and 25, norms 2 and 10
+    # Shares 1/2 and 1, their mean 3/4; mean norm 6: wanted 6 (2/3)^2 = 2.67 and 6 (4/3)^2 = 10.67.
+    weighting.balance(losses, [shared])
+    assert weighting.values.grad.tolist() == pytest.approx([-2, -10])
+    # Both go up by the step of Adam, and add up to two again.
+    assert weighting.weights == pytest.approx({'semseg': 1, 'depth': 1})
+    assert weighting.first == {'semseg': 12.0, 'depth': 25.0}
+
+
+def test_gradnorm_uses_the_weights_of_now_and_leaves_equal_tasks_alone():
+    shared = torch.tensor([1.0], requires_grad=True)
+    weighting = GradNorm(TASKS, alpha=1.0, lr=0.1)
+    weighting.balance({'semseg': 2 * shared.sum(), 'depth': 2 * shared.sum()}, [shared])
+    assert weighting.weights == {'semseg': 1, 'depth': 1}   # nothing is in excess
+    weighting = GradNorm(TASKS, alpha=1.0, lr=0.1)
+    weighting._weights = {'semseg': 1.5, 'depth': 0.5}
+    weighting.values = torch.tensor([1.5, 0.5])
+    weighting.optimizer = torch.optim.Adam([weighting.values], 0.1)
+    weighting.balance({'semseg': 2 * shared.sum(), 'depth': 4 * shared.sum()}, [shared])
+    # Weighted norms 3 and 2, wanted 2.5 of both: down and up.
+    assert weighting.values.grad.tolist() == pytest.approx([2, -4])
+    assert weighting.weights == pytest.approx({'semseg': 1.4, 'depth': 0.6})
+
+
+def test_gradnorm_never_unlearns_a_task():
+    shared = torch.tensor([1.0], requires_grad=True)
+    weighting = GradNorm(TASKS, alpha=0.0, lr=5.0)
+    weighting.balance({'semseg': shared.sum(), 'depth': 100 * shared.sum()}, [shared])
+    # Up to 6, and down to -4, which is a thousandth instead; then they add up to two.
+    assert weighting.weights == pytest.approx(
+        {'semseg': 2 * 6 / 6.001, 'depth': 2 * 0.001 / 6.001})
+
+
+def test_gradnorm_looks_at_all_shared_weights_that_a_task_uses():
+    one, other = torch.tensor([1.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
+    weighting = GradNorm(TASKS, alpha=0.0, lr=0.1)
+    weighting.balance({'semseg': 3 * one.sum() + 4 * other.sum(), 'depth': 5 * one.sum()},
+                      (weight for weight in (one, other)))
+    assert weighting.weights == {'semseg': 1, 'depth': 1}   # both have norm 5
+
+
+def test_the_defaults_of_the_papers():
+    weighting = GradNorm(TASKS)
+    assert (weighting.alpha, weighting.optimizer.param_groups[0]['lr']) == (1.5, 0.025)
+    assert DynamicWeightAverage(TASKS).temperature == 2
+    assert DynamicWeightAverage(TASKS, 3.0).temperature == 3
+
+
+def test_dwa_takes_a_task_without_labels_for_constant():
+    weighting = DynamicWeightAverage(TASKS)
+    weighting.end_epoch({'semseg': 0.0, 'depth': 2.0})
+    weighting.end_epoch({'semseg': 5.0, 'depth': 1.0})
+    a, b = math.exp(1 / 2), math.exp(0.5 / 2)
+    wanted = {'semseg': 2 * a / (a + b), 'depth': 2 * b / (a + b)}
+    assert weighting.weights == pytest.approx(wanted)
+    weighting.end_epoch({'semseg': 5.0, 'depth': 1.0})
+    assert weighting.weights == {'semseg': 1, 'depth': 1}
+
+
+def test_fixed_weights_continue_and_are_not_shared():
+    weighting = FixedWeights({'semseg': 1, 'depth': 3})
+    weighting.weights['semseg'] = 9
+    assert weighting.weights == {'semseg': 1.0, 'depth': 3.0}
+    weighting.balance({}, [])
+    weighting.end_epoch({})
+    assert weighting.parameters() == []
+    weighting.load_state_dict({'weights': {'depth': 7.0, 'semseg': 2.0}})
+    assert list(weighting.weights.items()) == [('semseg', 2.0), ('depth', 7.0)]
+    assert weighting.state_dict() == {'weights': {'semseg': 2.0, 'depth': 7.0}}

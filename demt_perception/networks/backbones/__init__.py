@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from demt_perception.networks.backbones.efficientnet_lite import (
-    EfficientNetLite0,
+    EfficientNetLite,
     imagenet_weights,
 )
 from demt_perception.networks.backbones.hrnet import HRNet
@@ -19,7 +19,9 @@ from demt_perception.networks.backbones.weights import load_backbone
 from demt_perception.networks.blocks import BasicBlock, Bottleneck
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
-    'efficientnet_lite0': EfficientNetLite0,
+    'efficientnet_lite0': EfficientNetLite,
+    'efficientnet_lite1': partial(EfficientNetLite, 1),
+    'efficientnet_lite2': partial(EfficientNetLite, 2),
     'hrnet18': HRNet,
     'hrnet48': partial(HRNet, 48, (1, 4, 3), 4, 4),
     'resnet18': partial(ResNet, BasicBlock, (2, 2, 2, 2)),
@@ -45,7 +47,7 @@ def create_backbone(name: str, pretrained: bool | str | Path = False,
     Args:
         name: one of ``list_backbones()``, or ``timm/<name>`` where timm is installed.
         pretrained: a ``.safetensors`` file that ``demt import-backbone`` wrote; or True where
-            the weights come in a package: ``efficientnet_lite0`` and ``timm/<name>``.
+            the weights come in a package: ``efficientnet_lite<0..2>`` and ``timm/<name>``.
         options: of the backbone's class, e.g. ``dilated=True`` of ResNet.
 
     Raises:
@@ -62,9 +64,9 @@ def create_backbone(name: str, pretrained: bool | str | Path = False,
             raise ValueError(f'backbone {name!r} is unknown: want one of {list(BACKBONES)} '
                              "or 'timm/<name>'")
         backbone = BACKBONES[name](**options)
-        from_package = pretrained is True and isinstance(backbone, EfficientNetLite0)
-        if isinstance(backbone, EfficientNetLite0) and from_package:
-            backbone.load_imagenet(imagenet_weights())
+        from_package = pretrained is True and isinstance(backbone, EfficientNetLite)
+        if isinstance(backbone, EfficientNetLite) and from_package:
+            backbone.load_imagenet(imagenet_weights(backbone.size))
     if pretrained is True and not from_package:
         raise ValueError(
             f'no package holds pretrained weights of {name}: download a checkpoint, convert it '

@@ -12,6 +12,8 @@ import re
 import torch
 from torch import nn, Tensor
 
+from demt_perception.hashes import HashError, read_verified
+
 HRNET_WIDTHS = {18: 'hrnet18', 48: 'hrnet48'}
 RESNET_DEPTHS: dict[tuple[int, ...], str] = {(2, 2, 2, 2): 'resnet18', (3, 4, 6, 3): 'resnet50'}
 # Channels of the first map and blocks of the third stage.
@@ -83,14 +85,16 @@ def load_backbone(backbone: nn.Module, path: str | Path) -> None:
 
     Raises:
         BackboneWeightsError: keys or shapes do not fit, all are listed; or the file is no
-            .safetensors file.
+            .safetensors file, or not the one that the ``.sha256`` beside it names.
         OSError: the file cannot be read.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        state = load_file(str(path))
+        state = load(read_verified(Path(path), needed=True))
+    except HashError as error:
+        raise BackboneWeightsError(str(error)) from error
     except SafetensorError as error:
         raise BackboneWeightsError(f'{path} is no .safetensors file ({error}): convert it with '
                                    '`demt import-backbone`') from error

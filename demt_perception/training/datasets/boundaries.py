@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from demt_perception.training.datasets.sample import IGNORE
-from demt_perception.training.datasets.thinning import thin
+from demt_perception.training.thinning import thin
 
 
 def class_edges(semseg: np.ndarray) -> np.ndarray:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from demt_perception.tasks import TASKS
+from demt_perception.training.datasets import soft
 from demt_perception.training.datasets.files import Entry, Listing, Problem, read_focal
 from demt_perception.training.datasets.integrity import damage
 from demt_perception.training.datasets.layouts import LAYOUTS
-from demt_perception.training.datasets.reading import read_rgb, SUFFIXES
+from demt_perception.training.datasets.reading import SUFFIXES
 from demt_perception.training.datasets.summary import Summary
 
 
@@ -59,7 +60,7 @@ def _judge(entry: Entry, listing: Listing, summary: Summary) -> list[Problem]:
     out: list[Problem] = []
     size: tuple[int, ...] | None = None
     try:
-        size = read_rgb(entry.image).shape[:2]
+        size = listing.read(entry.image).shape[:2]
         out += _damaged(entry.image)
     except (OSError, ValueError) as error:
         out.append(_problem(entry.image, error))
@@ -77,10 +78,16 @@ def _judge(entry: Entry, listing: Listing, summary: Summary) -> list[Problem]:
         out += [Problem(paths[0], fault) for fault in faults]
         for path in paths:
             out += _damaged(path)
-        if size and label.shape[:2] != size:
+        if size and label.shape[:2] != size and not listing.stretched:
             out.append(Problem(paths[0], f'{task} is {label.shape[0]}x{label.shape[1]}, its '
                                f'picture {size[0]}x{size[1]}'))
         summary.add_label(TASKS[task], label)
+    if entry.soft:
+        try:
+            soft.read(entry.soft, len(listing.classes))
+            out += _damaged(entry.soft)
+        except (OSError, ValueError) as error:
+            out.append(_problem(entry.soft, error))
     if entry.camera:
         try:
             read_focal(entry.camera)

@@ -1,7 +1,7 @@
 """A dataset as a list of files: which picture has which label files, and reading them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from demt_perception.tasks import get_tasks, TASKS
+from demt_perception.training.datasets import soft
 from demt_perception.training.datasets.formats import Format
 from demt_perception.training.datasets.reading import read_rgb, read_yaml, SUFFIXES
-from demt_perception.training.datasets.sample import Sample
+from demt_perception.training.datasets.sample import IGNORE, Sample
 
 Places = dict[str, tuple[tuple[str, ...], ...]]
 """{task: alternatives}; one is the patterns of all files that it needs, ``{}`` is the name."""
@@ -28,12 +29,13 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: its name, its file, {task: its label files}, and its camera file if any."""
+    """One picture: its name, its file, {task: its label files}, its camera and soft labels."""
 
     name: str
     image: Path
     labels: dict[str, tuple[Path, ...]]
     camera: Path | None = None
+    soft: Path | None = None
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Listing:
         problems: everything else wrong: missing labels, stems used twice, empty splits.
         palette: colours of the classes, empty where the dataset does not say.
         focal: of every picture without a camera file, in pixels.
+        stretched: labels may be smaller than their pictures.
+        read: of an entry's ``image``, the picture, (H, W, 3) uint8 RGB.
     """
 
     root: Path
@@ -59,6 +63,8 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
     palette: tuple[tuple[int, int, int], ...] = ()
     focal: tuple[float, float] | None = None
+    stretched: bool = False
+    read: Callable[[Path], np.ndarray] = read_rgb
 
 
 class FileDataset:
@@ -69,14 +75,15 @@ class FileDataset:
         tasks: names of the labels to read; None: all.
         resize: bring labels of another size to the picture's (the public archives have some);
             otherwise they are an error.
-        real: photographs, not renders.
+
+    Attributes:
+        soft: read soft labels, too, where there are any; False at first.
 
     Raises:
         FileNotFoundError: there is no picture, or one that a split names is missing.
     """
 
-    def __init__(self, listing: Listing, tasks: Iterable[str] | None = None,
-                 resize: bool = False, real: bool = True):
+    def __init__(self, listing: Listing, tasks: Iterable[str] | None = None, resize: bool = False):
         if listing.absent:
             path, reason = listing.absent[0]
             raise FileNotFoundError(f'{path}: {reason} ({len(listing.absent)} such pictures); '
@@ -88,7 +95,9 @@ class FileDataset:
         self.classes, self.palette = listing.classes, listing.palette
         self.focal = listing.focal
         self.tasks = tuple(TASKS if tasks is None else (t.name for t in get_tasks(tasks)))
-        self.resize, self.real = resize, real
+        self.resize = resize or listing.stretched
+        self.interpolation = cv2.INTER_NEAREST if listing.stretched else cv2.INTER_CUBIC
+        self.read, self.soft = listing.read, False
 
     @property
     def names(self) -> list[str]:
@@ -100,11 +109,30 @@ class FileDataset:
 
     def __getitem__(self, index: int) -> Sample:
         entry = self.entries[index]
-        image = read_rgb(entry.image)
+        image = self.read(entry.image)
         labels = {task: self._read(task, entry.labels[task], image.shape[:2])
                   for task in self.tasks if task in entry.labels}
         focal = self.focal if entry.camera is None else read_focal(entry.camera)
-        return Sample(image, **labels, focal=focal, real=self.real, name=entry.name)
+        likely = soft.read(entry.soft, len(self.classes)) if self.soft and entry.soft else None
+        return Sample(image, **labels, focal=focal, name=entry.name, soft=likely)
+
+    def keep_people(self) -> None:
+        """Keep only pictures with human parts, as the released code when it trains these alone.
+
+        Reads every label of them once.
+
+        Raises:
+            FileNotFoundError: there are none.
+        """
+        self.entries = [entry for entry in self.entries if 'human_parts' in entry.labels
+                        and self._has_parts(entry.labels['human_parts'])]
+        if not self.entries:
+            raise FileNotFoundError('no picture has human parts: leave out `people`')
+
+    def _has_parts(self, paths: tuple[Path, ...]) -> bool:
+        form = self.formats['human_parts']
+        parts = form.decode(form.load(*paths))
+        return bool(((parts != 0) & (parts != IGNORE)).any())
 
     def _read(self, task: str, paths: tuple[Path, ...], size: tuple[int, ...]) -> np.ndarray:
         form = self.formats[task]
@@ -121,7 +149,7 @@ class FileDataset:
         # As MTL-PyTorch: the few archive labels of another size are stretched.
         vector = TASKS[task].kind == 'vector'
         return cv2.resize(label, (size[1], size[0]),
-                          interpolation=cv2.INTER_CUBIC if vector else cv2.INTER_NEAREST)
+                          interpolation=self.interpolation if vector else cv2.INTER_NEAREST)
 
 
 def iterate(dataset: FileDataset) -> Iterator[Sample]:

@@ -5,19 +5,24 @@
     images/NAME.jpg|png        the pictures
     semseg/NAME.png            8-bit class ids, 255 ignored
     depth/NAME.npy|png         float metres along Z (NaN or 0 unknown, inf sky), or 16-bit mm
+                               (or counts of `depth_unit`, 65535 sky)
     normals/NAME.npy|png       unit vectors, x right, y down, z forward; or 8-bit (n + 1) / 2
     edge/NAME.png              255 on a boundary, 0 elsewhere, 127 ignored
     human_parts/NAME.png       8-bit part ids 0..6, 255 ignored
     sal/NAME.png               255 salient, 0 not, 127 ignored
+    semseg_soft/NAME.png       a teacher's distribution over the classes, see ``soft`` (optional)
     cameras/NAME.yaml          fx, fy in pixels (optional)
     splits/SPLIT.txt           names, one a line (optional; without: every picture)
     dataset.yaml               classes: [...], palette: [[r, g, b], ...], focal: f or [fx, fy],
-                               partial: [tasks whose labels some pictures lack]
+                               partial: [tasks whose labels some pictures lack],
+                               depth_unit: metres, stretched: true (labels may be smaller than
+                               their pictures)
 
 A folder that does not exist is a task without labels.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 import difflib
 from pathlib import Path
 from typing import Any
@@ -36,10 +41,12 @@ from demt_perception.training.datasets.files import (
 from demt_perception.training.datasets.reading import read_yaml
 
 UNKNOWN = formats.UNKNOWN_GREY
-KEYS = ('classes', 'palette', 'focal', 'partial', 'name', 'source', 'licence', 'description')
+KEYS = ('classes', 'palette', 'focal', 'partial', 'depth_unit', 'stretched', 'name', 'source',
+        'licence', 'description')
 # What `demt generate` tells of its own files.
-RENDERED_KEYS = ('ignore', 'width', 'height', 'depth', 'normals', 'edge', 'instance')
+RENDERED_KEYS = ('cityscapes', 'ignore', 'width', 'height', 'depth', 'normals', 'edge', 'instance')
 SUFFIXES = ('.npy', '.png')
+SOFT = 'semseg_soft'
 
 
 class Folder(FileDataset):
@@ -68,13 +75,13 @@ def splits(root: Path) -> list[str]:
 def scan(root: Path, split: str) -> Listing:
     """Return what the folder holds of a split."""
     listing = Listing(root, [], {}, ())
-    partial = _describe(listing)
+    partial, unit = _describe(listing)
     tasks = [task for task in TASKS if (root / task).is_dir()]
     if 'semseg' in tasks and not listing.classes:
         listing.problems.append(Problem(root / 'dataset.yaml',
                                         'no classes for semseg/: want classes: [name, ...]'))
     every = {
-        'semseg': formats.ids(len(listing.classes) or 255), 'depth': formats.depth(),
+        'semseg': formats.ids(len(listing.classes) or 255), 'depth': formats.depth(unit),
         'normals': formats.normals(cleaned=True), 'edge': formats.mask(unknown=UNKNOWN),
         'human_parts': formats.ids(len(HUMAN_PARTS)), 'sal': formats.mask(True, UNKNOWN)}
     listing.formats = {task: every[task] for task in tasks}
@@ -82,6 +89,10 @@ def scan(root: Path, split: str) -> Listing:
                       for task in tasks}
     names = read_names(root / 'splits' / f'{split}.txt', listing) if split else None
     list_entries(listing, names, 'images', places, partial, 'cameras')
+    if (root / SOFT).is_dir():
+        listing.entries = [replace(entry, soft=path) if (
+            path := root / SOFT / f'{entry.name}.png').is_file() else entry
+            for entry in listing.entries]
     if names is None and not listing.entries:
         listing.problems.append(Problem(root / 'images', 'no picture (.jpg, .png)'))
     listing.problems += orphans(root, tasks)
@@ -105,20 +116,21 @@ def _suffixes(task: str) -> tuple[str, ...]:
     return SUFFIXES if TASKS[task].kind in ('scalar', 'vector') else ('.png',)
 
 
-def _describe(listing: Listing) -> tuple[str, ...]:
-    """Take classes, palette and focal from dataset.yaml; return the tasks that are partial."""
+def _describe(listing: Listing) -> tuple[tuple[str, ...], float]:
+    """Take what dataset.yaml says; return the tasks that are partial, and the unit of depth."""
     path = listing.root / 'dataset.yaml'
     if not path.exists():
-        return ()
+        return (), 0.0
     try:
         content = read_yaml(path)
     except (OSError, ValueError) as error:
         listing.problems.append(Problem(path, str(error)))
-        return ()
+        return (), 0.0
     wrong = [f'unknown key {key!r}' + _nearest(str(key)) for key in content
              if key not in KEYS + RENDERED_KEYS]
     for key, take in (('classes', _classes), ('palette', _palette), ('focal', _focal),
-                      ('partial', _partial)):
+                      ('partial', _partial),
+                      ('depth_unit', _unit), ('stretched', _flag)):
         try:
             content[key] = take(content[key]) if key in content else None
         except (TypeError, ValueError, OverflowError) as error:
@@ -128,10 +140,11 @@ def _describe(listing: Listing) -> tuple[str, ...]:
     listing.classes = content['classes'] or ()
     listing.palette = content['palette'] or ()
     listing.focal = content['focal']
+    listing.stretched = content['stretched'] or False
     if listing.palette and len(listing.palette) != len(listing.classes):
         listing.problems.append(Problem(path, f'{len(listing.palette)} colours in the palette '
                                         f'for {len(listing.classes)} classes'))
-    return content['partial'] or ()
+    return content['partial'] or (), content['depth_unit'] or 0.0
 
 
 def _nearest(key: str) -> str:
@@ -159,6 +172,19 @@ def _focal(value: Any) -> tuple[float, float]:
     if not all(0 < f < float('inf') for f in focal):
         raise ValueError(f'{value}: want positive numbers of pixels')
     return focal
+
+
+def _unit(value: Any) -> float:
+    unit = float(value)
+    if not 0 < unit < float('inf'):
+        raise ValueError(f'{value}: want a positive number of metres')
+    return unit
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f'{value!r}: want true or false')
+    return value
 
 
 def _partial(value: Any) -> tuple[str, ...]:

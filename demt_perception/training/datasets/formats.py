@@ -13,6 +13,7 @@ from demt_perception.training.datasets.sample import IGNORE
 UNIT_TOLERANCE = 0.05   # three channels of 8 bits miss a unit vector by up to 0.014
 NOT_UNIT_SHARE = 0.001
 UNKNOWN_GREY = 127
+SKY = 65535   # of 16-bit depth in a unit of its own
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,13 @@ def ids(count: int, meaning: dict[int, int] | None = None, shift: int = 0) -> Fo
     return Format(load_any, faults, decode)
 
 
-def depth() -> Format:
-    """Return the format of depth: float metres, or 16-bit millimetres; 0 and NaN unknown."""
+def depth(unit: float = 0.0) -> Format:
+    """Return the format of depth: float metres, or 16-bit millimetres; 0 and NaN unknown.
+
+    Args:
+        unit: metres of one count of 16 bits, of which 65535 is then the sky; 0: millimetres, of
+            which every one is meant.
+    """
     def shape(raw: np.ndarray) -> list[str]:
         if raw.ndim != 2 or not (raw.dtype == np.uint16 or raw.dtype.kind == 'f'):
             return [f'{_kind(raw)}: want (H, W) float metres (.npy) or uint16 millimetres (.png)']
@@ -88,7 +94,10 @@ def depth() -> Format:
     def decode(raw: np.ndarray) -> np.ndarray:
         if wrong := shape(raw):
             raise ValueError(wrong[0])
-        metres = raw.astype(np.float32) / np.float32(1000 if raw.dtype == np.uint16 else 1)
+        metres = raw.astype(np.float32)
+        if raw.dtype == np.uint16:
+            metres = metres * np.float32(unit) if unit else metres / np.float32(1000)
+            metres[(raw == SKY) & bool(unit)] = np.inf
         metres[~(metres > 0)] = np.nan
         return metres
 

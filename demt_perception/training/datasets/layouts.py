@@ -3,13 +3,23 @@
 from pathlib import Path
 from types import ModuleType
 
-from demt_perception.training.datasets import camvid, folder, nyud, pascal_context, rendered
+from demt_perception.training.datasets import (
+    camvid,
+    folder,
+    nyud,
+    pascal_context,
+    rendered,
+    rendered_cityscapes,
+    video,
+)
 
 LAYOUTS: dict[str, ModuleType] = {
     'nyud': nyud, 'pascal': pascal_context, 'camvid': camvid, 'rendered': rendered,
-    'folder': folder}
+    'rendered_cityscapes': rendered_cityscapes, 'video': video, 'folder': folder}
 """Each has ``matches(root)``, ``splits(root)`` and ``scan(root, split)``; the first that
 matches is taken."""
+STRETCHED = ('nyud', 'pascal')
+"""The papers' archives have a few labels of another size than their picture."""
 
 
 def detect_layout(root: str | Path) -> str:
@@ -19,12 +29,12 @@ def detect_layout(root: str | Path) -> str:
         FileNotFoundError: the folder does not exist, or has none that is known.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not root.is_dir() and not video.matches(root):
         raise FileNotFoundError(f'{root} is not a folder')
     for name, layout in LAYOUTS.items():
         if layout.matches(root):
             return name
     raise FileNotFoundError(
         f'{root} has no known layout: want gt_sets/ (NYUD-v2), ImageSets/Context/ '
-        '(PASCAL-Context), trainannot/ (CamVid), instance/ and cameras/ (rendered) or images/ '
-        '(your own data)')
+        '(PASCAL-Context), trainannot/ (CamVid), instance/ and cameras/ (rendered), video.yaml '
+        '(unlabelled video) or images/ (your own data)')

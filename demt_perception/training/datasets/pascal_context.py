@@ -5,7 +5,7 @@
 ``pascal-context/trainval/*.mat`` (``LabelMap``, 459 classes: boundaries),
 ``normals_distill/*.png``, ``sal_distill/*.png``. DeMT's archive is ``PASCALContext``,
 MTL-PyTorch's ``PASCAL_MT``. Source: Mottaghi et al., CVPR 2014; Maninis et al. (ASTMT), CVPR
-2019; the loaders of both repositories. Needs scipy for the .mat files.
+2019; the loaders of both repositories.
 """
 
 from collections.abc import Iterable
@@ -61,14 +61,6 @@ class PascalContext(FileDataset):
 
     def __init__(self, root: str | Path, split: str, tasks: Iterable[str] | None = None):
         super().__init__(scan(Path(root), split), tasks, resize=True)
-
-    def keep_people(self) -> None:
-        """Keep only pictures with human parts, as MTL-PyTorch when it trains these alone.
-
-        Reads every annotation once.
-        """
-        self.entries = [entry for entry in self.entries if 'human_parts' in entry.labels
-                        and load_parts(*entry.labels['human_parts']).any()]
 
 
 def matches(root: Path) -> bool:

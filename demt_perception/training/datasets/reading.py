@@ -10,7 +10,11 @@ import zlib
 
 import cv2
 import numpy as np
-import yaml
+
+from demt_perception import outside
+from demt_perception.inference.picture_file import decode_picture, MOST_BYTES
+from demt_perception.outside import read_file
+from demt_perception.training.datasets.mat import parse_mat
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 PNG = b'\x89PNG\r\n\x1a\n'
@@ -74,22 +78,15 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Read a MATLAB 5 file.
+    """Read a MATLAB 5 file; see ``parse_mat``.
 
     Raises:
         OSError: the file is missing or not one.
-        ModuleNotFoundError: scipy is not installed.
     """
+    data = _bytes(path)
     try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ModuleNotFoundError('PASCAL-Context has .mat files, which scipy reads',
-                                  name='scipy') from error
-    if not path.is_file():
-        raise OSError(f'{path} is missing')
-    try:
-        return loadmat(str(path))
-    except Exception as error:
+        return parse_mat(data)
+    except ValueError as error:
         raise OSError(f'{path} is not a readable .mat file: {error}') from error
 
 
@@ -101,11 +98,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ValueError: it is not YAML, or no mapping.
     """
     try:
-        content = yaml.safe_load(_bytes(path))
-    except Exception as error:
-        if isinstance(error, OSError):
-            raise
-        raise ValueError(f'{path} is not YAML: {error}') from error
+        content = outside.read_yaml(path)
+    except FileNotFoundError:
+        raise OSError(f'{path} is missing') from None
+    except ValueError as error:
+        raise ValueError(f'{path} is {error}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} holds {type(content).__name__}: want key: value lines')
     return content
@@ -113,7 +110,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_file(path, MOST_BYTES)
     except FileNotFoundError:
         raise OSError(f'{path} is missing') from None
     if not data:
@@ -123,12 +120,9 @@ def _bytes(path: Path) -> bytes:
 
 def _decode(path: Path, data: bytes, flags: int) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise OSError(f'{path} is not a readable image: {error}') from error
-    if image is None:
-        raise OSError(f'{path} is not a readable image, or cut off')
-    return image
+        return decode_picture(data, flags)
+    except ValueError as error:
+        raise OSError(f'{path} is not a readable image, or cut off: {error}') from error
 
 
 def _indices_as_grey(data: bytes) -> bytes:

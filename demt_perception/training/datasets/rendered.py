@@ -21,7 +21,7 @@ class Rendered(FileDataset):
         if not listing.entries:
             raise FileNotFoundError(
                 f'no complete view in {root}: run `demt generate --out {root}`')
-        super().__init__(listing, real=False)
+        super().__init__(listing)
 
 
 def matches(root: Path) -> bool:

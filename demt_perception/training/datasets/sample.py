@@ -28,10 +28,11 @@ class Sample:
         normals: (H, W, 3) float32 unit vectors in the optical frame, zero where unknown.
         edge: (H, W) uint8, 1 on a boundary, 255 ignored; None: derived from the classes.
         focal: (fx, fy) in pixels; None where unknown.
-        real: a photograph, not a render.
         human_parts: (H, W) uint8 part ids, 0 background, 255 ignored.
         sal: (H, W) uint8, 1 where salient, 255 ignored.
         name: of the picture within its dataset, without suffix.
+        soft: uint8 (K * h, w), a teacher's distribution over the classes, see ``soft``; of any
+            size in the picture's proportions.
     """
 
     image: np.ndarray
@@ -40,10 +41,10 @@ class Sample:
     normals: np.ndarray | None = None
     edge: np.ndarray | None = None
     focal: tuple[float, float] | None = None
-    real: bool = True
     human_parts: np.ndarray | None = None
     sal: np.ndarray | None = None
     name: str = ''
+    soft: np.ndarray | None = None
 
 
 def labels_of(sample: Sample) -> Iterator[tuple[Task, np.ndarray]]:

@@ -10,8 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from demt_perception.networks.heads import resize
+from demt_perception.tasks import TASKS
 from demt_perception.training.losses.released import Loss
 
+UNCERTAINTIES = {task.uncertainty: task.name for task in TASKS.values() if task.uncertainty}
+"""Outputs that say how far off a task is: their loss is no part of the task's."""
 FINAL = 'final'
 INITIAL = 'initial_'
 FEATURES = 'features_'
@@ -31,7 +34,7 @@ def predictions(outputs: Mapping[str, Any]) -> Iterator[tuple[str, str, Tensor]]
                         for task, logits in at_scale.items() if not task.startswith(FEATURES))
         elif name.startswith(INITIAL):
             yield name.removeprefix(INITIAL), 'initial', value
-        else:
+        elif name not in UNCERTAINTIES:
             yield name, FINAL, value
 
 

@@ -1,0 +1,1 @@
+"""Pictures of figures, as PNG files; each module draws one kind."""
