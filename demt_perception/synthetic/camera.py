@@ -20,12 +20,12 @@ def draw(rng: np.random.Generator, street: Street, width: int) -> dict:
     own = road.drive * direction if rng.random() < 0.92 else -road.drive * direction
     lane = int(rng.integers(road.sides[own].lanes))
     turning = rng.random() < 0.08
-    yaw = rng.uniform(-35, 35) if turning else rng.normal(0, 2.)
+    yaw = rng.uniform(-50, 50) if turning else rng.normal(0, 2.)
     return {'s': float(rng.uniform(10, 190) if direction > 0 else rng.uniform(170, 350)),
             't': float(street.lane(own, lane) + rng.normal(0, .2)), 'direction': direction,
-            'height': float(rng.uniform(1.2, 2.0)), 'pitch': float(rng.uniform(-5, 5)),
+            'height': float(rng.uniform(1.1, 2.2)), 'pitch': float(rng.uniform(-5, 5)),
             'roll': float(rng.uniform(-2, 2)), 'yaw': float(yaw),
-            'focal': float(width * math.exp(rng.uniform(math.log(.5), math.log(1.6))))}
+            'focal': float(width * math.exp(rng.uniform(math.log(.4), math.log(2.))))}
 
 
 def matrix(road: Road, camera: dict) -> np.ndarray:

@@ -54,7 +54,7 @@ def render_clip(seed: int, seconds: float, fps: float, size: tuple[int, int], ou
                   shot['focal'])
         linear, exact = stage.view()
         picture, _ = post.develop(linear, exact['depth'], exact['rays'],
-                                  np.random.default_rng([seed, 2]))
+                                  np.random.default_rng([seed, 2]), stage.air)
         video.write(picture)
     video.release()
     return frames

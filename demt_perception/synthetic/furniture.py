@@ -5,8 +5,8 @@ import numpy as np
 from demt_perception.synthetic.meshes import Mesh
 
 
-def lamp_post(rng: np.random.Generator) -> Mesh:
-    """Return a street lamp, its arm along +x."""
+def lamp_post(rng: np.random.Generator) -> tuple[Mesh, tuple[float, float]]:
+    """Return a street lamp, its arm along +x, and x and z of its light."""
     mesh, h = Mesh(smooth=True), rng.uniform(5, 9)
     mesh.tube((0, 0, -.2), (0, 0, 1.), .1, .09, 'metal', 10)
     mesh.tube((0, 0, 1.), (0, 0, h), .075, .05, 'metal', 8)
@@ -14,9 +14,10 @@ def lamp_post(rng: np.random.Generator) -> Mesh:
         reach = rng.uniform(0.8, 2.2)
         mesh.tube((0, 0, h - .05), (reach, 0, h + .3), .04, .035, 'metal', 6)
         mesh.box((reach - .1, -.12, h + .24), (reach + .6, .12, h + .36), 'metal')
-    else:
-        mesh.ball((0, 0, h + .2), .24, 'lamp', 6, 9)
-    return mesh
+        mesh.box((reach, -.09, h + .2), (reach + .5, .09, h + .24), 'streetlamp')
+        return mesh, (reach + .25, h + .2)
+    mesh.ball((0, 0, h + .2), .24, 'streetlamp', 6, 9)
+    return mesh, (0., h)
 
 
 def wire_pole(rng: np.random.Generator) -> Mesh:
@@ -33,7 +34,7 @@ def wire_pole(rng: np.random.Generator) -> Mesh:
 
 def traffic_light(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     """Return the pole and the head (facing -x, labelled as sign)."""
-    pole, head = Mesh(smooth=True), Mesh()
+    pole, head = Mesh(smooth=True), Mesh(kind='traffic light')
     h = rng.uniform(2.6, 3.4)
     pole.tube((0, 0, -.2), (0, 0, h), .06, .06, 'metal', 8)
     _light(head, -.1, 0, h - .95, rng)
@@ -99,15 +100,17 @@ def gantry(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
 
 
 def fence(rng: np.random.Generator, length: float) -> Mesh:
-    """Return a fence or wall along x from the origin."""
+    """Return a fence, wall or guard rail along x from the origin; its `kind` says which."""
     mesh = Mesh()
     kind = rng.choice(['pickets', 'boards', 'wall', 'bars', 'rail'])
     h = rng.uniform(0.8, 1.9)
     if kind == 'wall':
+        mesh.kind = 'wall'
         mesh.box((0, -.1, -.5), (length, .1, h), str(rng.choice([f'wall{i}' for i in range(10)])))
         mesh.box((0, -.14, h), (length, .14, h + .08), 'kerb')
         return mesh
     if kind == 'rail':
+        mesh.kind = 'none'  # guard rails are not scored
         for x in np.arange(0, length, 2.):
             mesh.box((x, -.05, -.3), (x + .1, .05, .7), 'metal')
         for z in (.42, .6):

@@ -1,6 +1,5 @@
-"""Render a data set of generated streets: scene by scene, resumable, in several processes."""
+"""Render a data set of generated streets: scene by scene, resumable, on one machine or many."""
 
-import multiprocessing
 import os
 from pathlib import Path
 import sys
@@ -9,10 +8,11 @@ import time
 import numpy as np
 
 from demt_perception.synthetic import camera as cameras
-from demt_perception.synthetic import labels, layout, post
+from demt_perception.synthetic import labels, layout, post, weather
 from demt_perception.synthetic.stage import check_blender, Stage
 from demt_perception.synthetic.street import Street
 from demt_perception.synthetic.traffic import Traffic
+from demt_perception.training.spread import spread
 
 
 def view_name(seed: int, view: int) -> str:
@@ -21,7 +21,8 @@ def view_name(seed: int, view: int) -> str:
 
 
 def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] = (512, 288),
-             samples: int = 4, views_per_scene: int = 10, processes: int = 1) -> int:
+             samples: int = 4, views_per_scene: int = 10, processes: int = 1,
+             ray: str | None = None) -> int:
     """Render `count` views of the scenes `seed`, `seed` + 1 ...; complete views are kept.
 
     Args:
@@ -32,13 +33,15 @@ def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] =
         samples: light paths per pixel before denoising.
         views_per_scene: views of each street.
         processes: scenes rendered at the same time.
+        ray: None, or where `spread` finds Ray; every machine needs Blender and the folder.
 
     Returns:
         How many views were rendered now.
 
     Raises:
         ValueError: a number is not positive.
-        ImportError: Blender is missing.
+        ImportError: Blender is missing, or Ray where it is wanted.
+        ConnectionError: there is no Ray cluster at the address.
     """
     if min(count, *size, samples, views_per_scene, processes) < 1:
         raise ValueError(f'count {count}, size {size}, samples {samples}, views per scene '
@@ -51,15 +54,16 @@ def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] =
         if not layout.is_complete(out, view_name(scene, view)):
             missing.setdefault(scene, []).append(view)
     total = sum(map(len, missing.values()))
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    jobs = [(scene, views, str(out), size, samples, threads) for scene, views in missing.items()]
+    # On Ray a scene has a core; here the processes share all of them.
+    threads = 1 if ray else max(1, (os.cpu_count() or 1) // processes)
+    folder = os.path.abspath(out)   # Ray's processes start elsewhere
+    jobs = [(scene, views, folder, size, samples, threads) for scene, views in missing.items()]
     started, done = time.time(), 0
     _progress(0, total, started)
     # A process per scene: Blender keeps memory of every scene that it has shown.
-    with multiprocessing.get_context('spawn').Pool(processes, maxtasksperchild=1) as pool:
-        for rendered in pool.imap_unordered(_render_job, jobs):
-            done += rendered
-            _progress(done, total, started)
+    for rendered in spread(_render_job, jobs, processes, ray, fresh=True):
+        done += rendered
+        _progress(done, total, started)
     if total:
         print(file=sys.stderr)
     return done
@@ -69,8 +73,8 @@ def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], s
                  threads: int = 0) -> int:
     """Render some views of one street; return how many."""
     rng = np.random.default_rng(seed)
-    wet = bool(rng.random() < 0.12)
-    stage = Stage(rng, size, samples, threads, wet)
+    air = weather.draw(np.random.default_rng([seed, 54321]))
+    stage = Stage(rng, size, samples, threads, air)
     light = stage.sky(np.random.default_rng([seed, 12345]))
     street = Street(stage, rng)
     traffic = Traffic(street)
@@ -80,17 +84,19 @@ def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], s
         traffic.distribute(draw, shot['s'], shot['direction'], shot['t'])
         stage.aim(cameras.matrix(street.road, shot), shot['focal'])
         linear, exact = stage.view()
-        picture, faults = post.develop(linear, exact['depth'], exact['rays'], draw)
+        picture, faults = post.develop(linear, exact['depth'], exact['rays'], draw,
+                                       air)
         edge = labels.boundaries(exact['instance'], exact['depth'], exact['normals'],
                                  exact['rays'])
         layout.write_view(
             out, view_name(seed, view), post.encode(picture), exact['instance'],
-            labels.class_of(exact['instance']), exact['depth'], exact['normals'], edge,
+            labels.class_of(exact['instance']), exact['cityscapes'], exact['depth'],
+            exact['normals'], edge,
             {'fx': shot['focal'], 'fy': shot['focal'], 'cx': (size[0] - 1) / 2,
              'cy': (size[1] - 1) / 2, 'width': size[0], 'height': size[1],
              'height_m': shot['height'], 'pitch': shot['pitch'], 'roll': shot['roll'],
              'yaw': shot['yaw'], 'seed': seed, 'view': view, 'street': street.kind,
-             'wet': wet, **light, **faults})
+             **light, **faults})
     return len(views)
 
 

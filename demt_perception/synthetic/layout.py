@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import yaml
 
+from demt_perception.synthetic.cityscapes import NAMES
 from demt_perception.synthetic.labels import CLASSES, IGNORE
 
-FOLDERS = ('images', 'semseg', 'depth', 'normals', 'edge', 'instance', 'cameras')
+FOLDERS = ('images', 'semseg', 'cityscapes', 'depth', 'normals', 'edge', 'instance', 'cameras')
 
 
 def prepare(root: str | Path, size: tuple[int, int]) -> None:
@@ -18,7 +19,8 @@ def prepare(root: str | Path, size: tuple[int, int]) -> None:
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True, exist_ok=True)
     _write(root / 'dataset.yaml', yaml.safe_dump({
-        'classes': list(CLASSES), 'ignore': IGNORE, 'width': size[0], 'height': size[1],
+        'classes': list(CLASSES), 'cityscapes': list(NAMES), 'ignore': IGNORE,
+        'width': size[0], 'height': size[1],
         'depth': 'float32 metres along Z, +inf sky',
         'normals': 'float16 unit vectors, x right y down z forward, zero for sky',
         'edge': '255 on a boundary', 'instance': 'uint16, 2048 * class slot + number',
@@ -31,8 +33,8 @@ def is_complete(root: str | Path, name: str) -> bool:
 
 
 def write_view(root: str | Path, name: str, image: bytes, instance: np.ndarray,
-               semseg: np.ndarray, depth: np.ndarray, normals: np.ndarray, edge: np.ndarray,
-               camera: dict) -> None:
+               semseg: np.ndarray, cityscapes: np.ndarray, depth: np.ndarray,
+               normals: np.ndarray, edge: np.ndarray, camera: dict) -> None:
     """Write one view.
 
     Args:
@@ -40,7 +42,8 @@ def write_view(root: str | Path, name: str, image: bytes, instance: np.ndarray,
         name: of the view, without suffix.
         image: a JPEG file's content.
         instance: (H, W) ids, written as uint16.
-        semseg: (H, W) uint8 class ids.
+        semseg: (H, W) uint8 class ids of CamVid.
+        cityscapes: (H, W) uint8 training ids of Cityscapes.
         depth: (H, W) metres, +inf sky.
         normals: (H, W, 3) optical frame.
         edge: (H, W) 0 or 1.
@@ -49,6 +52,7 @@ def write_view(root: str | Path, name: str, image: bytes, instance: np.ndarray,
     root = Path(root)
     (root / 'images' / f'{name}.jpg').write_bytes(image)
     _png(root / 'semseg' / f'{name}.png', semseg.astype(np.uint8))
+    _png(root / 'cityscapes' / f'{name}.png', cityscapes.astype(np.uint8))
     _png(root / 'instance' / f'{name}.png', instance.astype(np.uint16))
     _png(root / 'edge' / f'{name}.png', (edge > 0).astype(np.uint8) * 255)
     np.save(root / 'depth' / f'{name}.npy', depth.astype(np.float32))

@@ -14,15 +14,18 @@ class Mesh:
         materials: one material name per face.
         smooth: faces meeting below about 40 degrees are shaded as one curved surface.
         normals: (N, 3) shading normals of the points, or None for those of the faces.
+        kind: of the classes of Cityscapes, where it is not the usual one of the CamVid class.
+        lanes: (M, 2) of the first M points of a road: metres along it, lanes across it.
     """
 
-    def __init__(self, smooth: bool = False):
+    def __init__(self, smooth: bool = False, kind: str = ''):
         self._points: list[np.ndarray] = []
         self._count = 0
         self.faces: list[tuple[int, ...]] = []
         self.materials: list[str] = []
-        self.smooth = smooth
+        self.smooth, self.kind = smooth, kind
         self.normals: np.ndarray | None = None
+        self.lanes: np.ndarray | None = None
 
     @property
     def points(self) -> np.ndarray:

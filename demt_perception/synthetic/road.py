@@ -42,8 +42,8 @@ class Road:
         self.heading -= np.interp(0, self.s, self.heading)
         self.x = np.cumsum(np.cos(self.heading)) * STEP
         self.y = np.cumsum(np.sin(self.heading)) * STEP
-        slope = rng.choice([0., rng.normal(0, 0.02)])
-        self.z = slope * self.s + rng.uniform(0, 1.5) * np.sin(
+        slope = rng.choice([0., rng.normal(0, 0.02), rng.normal(0, 0.05)], p=[.4, .4, .2])
+        self.z = slope * self.s + rng.uniform(0, 1.8) * np.sin(
             self.s / rng.uniform(50, 110) + rng.uniform(0, 6))
         self.lane = rng.uniform(2.8, 3.7)
         self.drive = int(rng.choice([-1, 1], p=[0.6, 0.4]))  # side of travel: -1 right-hand
@@ -56,9 +56,9 @@ class Road:
                 sign, n, float(rng.choice([0., 0., 2.2])), float(rng.uniform(0.05, 0.18)), kind,
                 float(rng.uniform(1.5, 6.5) if kind == 'pavement' else rng.uniform(2.5, 6.)),
                 float(rng.choice([0., rng.uniform(0, 2), rng.uniform(2, 9)])))
-        for s in np.arange(rng.uniform(10, 70), END, rng.uniform(60, 130)):
-            which = rng.choice([1, -1, 0])
-            half = rng.uniform(6, 9)
+        for s in np.arange(rng.uniform(10, 70), END - 20, rng.uniform(60, 130)):
+            which = rng.choice([1, -1, 0, 0])  # 0: a crossroads
+            half = rng.uniform(5.5, 9)
             for sign in (1, -1):
                 if which in (0, sign):
                     self.sides[sign].gaps.append((float(s - half), float(s + half)))
@@ -70,7 +70,13 @@ class Road:
                                      float(rng.uniform(2, 5)), 10.) for sign in (1, -1)}
         self.yellow = rng.random() < 0.35
         self.dash = rng.uniform(2, 4), rng.uniform(3, 7)
-        self.zebra = rng.random() < 0.5
+        self.zebra, self.arrows = rng.random() < 0.6, rng.random() < 0.6
+        self.lights = rng.random() < 0.5  # at the junctions
+        self.repaired = rng.random() < 0.45
+        self.surface = 'concrete' if rng.random() < (.5 if highway else .12) else 'asphalt'
+        self.reach = 45. if bend else rng.uniform(60, 110)  # how far side roads go
+        self.crossings = sorted({a - 6.8 for side in self.sides.values() for a, _ in side.gaps}
+                                | set(rng.uniform(0, END - 10, int(rng.integers(0, 3)))))
 
     def at(self, s: ArrayLike, t: ArrayLike, up: ArrayLike = 0.) -> np.ndarray:
         """Return world points (..., 3) of places; arguments broadcast."""
@@ -126,41 +132,23 @@ def strip(road: Road, mesh: Mesh, s0: float, s1: float, t0: float, t1: float, ma
 
 
 def road_surface(road: Road) -> Mesh:
-    """Return asphalt with markings, side roads included."""
+    """Return asphalt and manholes, side roads included, without paint."""
     mesh = Mesh()
     left, right = road.edge(1), -road.edge(-1)
-    strip(road, mesh, START + 2, END - 2, left, right, 'asphalt')
+    strip(road, mesh, START + 2, END - 2, left, right, road.surface)
+    s = np.unique(np.concatenate([[START + 2, END - 2], road.s[(road.s > START + 2)
+                                                               & (road.s < END - 2)]]))
+    lanes = [np.stack([np.repeat(s, 2), np.tile([left, right], len(s)) / road.lane], -1)]
     for sign, side in road.sides.items():
         for a, b in side.gaps:
-            strip(road, mesh, a, b, sign * road.edge(sign), sign * FAR, 'asphalt')
-    _markings(road, mesh)
+            t = np.linspace(sign * road.edge(sign), sign * road.reach, 8)
+            ends = [b, a] if sign > 0 else [a, b]
+            mesh.grid(np.stack([road.at(end, t) for end in ends], 1), 'asphalt')
+            across = (np.array(ends) - (a + b) / 2) / road.lane
+            lanes.append(np.stack([np.repeat(t, 2), np.tile(across, 8)], -1))
+    mesh.lanes = np.concatenate(lanes)
     _manholes(road, mesh)
     return mesh
-
-
-def _markings(road: Road, mesh: Mesh) -> None:
-    up, half = 0.006, 0.06
-    centre = 'yellow' if road.yellow else 'white'
-    n_left, n_right = road.sides[1].lanes, road.sides[-1].lanes
-    if n_left + n_right > 2 or road.yellow:
-        for t in (-0.12, 0.12):
-            strip(road, mesh, START + 2, END - 2, t + half, t - half, centre, up)
-    else:
-        _dashes(road, mesh, 0., centre)
-    for sign, n in ((1, n_left), (-1, n_right)):
-        for k in range(1, n):
-            _dashes(road, mesh, sign * k * road.lane, 'white')
-        if road.sides[sign].parking or road.sides[sign].walk == 'grass':
-            for a, b in stretches(road.sides[sign]):
-                t = sign * n * road.lane
-                strip(road, mesh, a, b, t + half, t - half, 'white', up)
-        for a, b in road.sides[sign].gaps:
-            t = sign * (road.edge(sign) + 0.6)
-            strip(road, mesh, a + 2.5, b - 2.5, t - 0.15, t + 0.15, 'white', up)
-            if road.zebra:
-                right, left = -road.edge(-1) + 0.5, road.edge(1) - 0.5
-                for t in np.arange(right, left, 1.0):
-                    strip(road, mesh, a - 5, a - 2, t + 0.5, t, 'white', up)
 
 
 def _manholes(road: Road, mesh: Mesh) -> None:
@@ -172,15 +160,9 @@ def _manholes(road: Road, mesh: Mesh) -> None:
         mesh.add(ring, [tuple(range(14))], 'metal')
 
 
-def _dashes(road: Road, mesh: Mesh, t: float, material: str) -> None:
-    length, gap = road.dash
-    for s in np.arange(START + 2, END - length - 2, length + gap):
-        strip(road, mesh, s, s + length, t + 0.06, t - 0.06, material, 0.006)
-
-
 def pavements(road: Road) -> tuple[Mesh, Mesh]:
     """Return paved ground (kerbs, pavements) and grass (verges, yards) of both sides."""
-    paved, grass = Mesh(), Mesh()
+    paved, grass = Mesh(), Mesh(kind='terrain')
     for sign, side in road.sides.items():
         edge, front, high = road.edge(sign), road.front(sign), side.kerb
         for a, b in stretches(side):
@@ -197,20 +179,47 @@ def pavements(road: Road) -> tuple[Mesh, Mesh]:
             strip(road, paved, a, b, sign * inner, sign * front, 'pavement', high)
             strip(road, grass, a, b, sign * front, sign * FAR, 'grass', high - 0.01)
             for s in (a, b):  # the ends at a side road
-                ends = [road.at(s, sign * edge, z) for z in (-0.1, high)]
+                ends = [road.at(s, sign * front, z) for z in (-0.1, high)]
                 ends += [road.at(s, sign * FAR, z) for z in (high, -0.1)]
                 paved.quads(np.array([ends]), 'kerb')
-        for a, b in side.gaps:  # the pavements of the side road itself
-            for s0, s1 in ((a - 0.001, a + 1.8), (b - 1.8, b + 0.001)):
-                if side.walk != 'grass':
-                    strip(road, paved, s0, s1, sign * (edge + 1), sign * FAR, 'pavement', high)
-                    s = s1 if s0 < a else s0
-                    paved.quads(np.array([[road.at(s, sign * (edge + 1), z) for z in (-.1, high)]
-                                          + [road.at(s, sign * FAR, z) for z in (high, -.1)]]),
-                                'kerb')
+        for a, b in side.gaps:
+            if side.walk != 'grass':
+                for s, way in ((a, 1.), (b, -1.)):
+                    _corner(road, paved, sign, s, way)
     return paved, grass
 
 
 def _step(road: Road, mesh: Mesh, s0: float, s1: float, t: float, high: float) -> None:
     s = np.unique(np.concatenate([[s0, s1], road.s[(road.s > s0) & (road.s < s1)]]))
     mesh.grid(np.stack([road.at(s, t, -0.1), road.at(s, t, high)], 1), 'kerb')
+
+
+def _corner(road: Road, mesh: Mesh, sign: int, s: float, way: float, wide: float = 1.9) -> None:
+    """Append the rounded corner at a side road's mouth and the pavement along that road."""
+    edge, high = road.edge(sign), road.sides[sign].kerb
+    angle = np.linspace(0, np.pi / 2, 7)
+    curve = [(s + way * wide * np.sin(a), edge + wide * (1 - np.cos(a))) for a in angle]
+    curve.append((s + way * wide, road.reach))
+    chain = [*curve, (s - way * .001, road.reach), (s - way * .001, edge)]
+    if way * sign < 0:
+        chain = chain[::-1]
+    mesh.add([road.at(u, sign * t, high) for u, t in chain], [tuple(range(len(chain)))],
+             'pavement')
+    low, top = ([road.at(u, sign * t, z) for u, t in curve] for z in (-.1, high))
+    mesh.grid(np.stack([low, top], 1), 'kerb')
+
+
+def terrain(road: Road, rng: np.random.Generator) -> Mesh:
+    """Return the ground beyond the gardens: it rises and falls to 40 m further out."""
+    mesh = Mesh(kind='terrain')
+    for sign, side in road.sides.items():
+        rough = rng.uniform(0, 2.5)
+        for a, b in stretches(side):
+            s = np.unique(np.concatenate([[a, b], road.s[(road.s > a) & (road.s < b)][::4]]))
+            t = np.array([FAR, FAR + 8, FAR + 18, FAR + 30, FAR + 38])
+            up = rng.normal(rng.normal(0, .5), .5, (len(s), len(t))) * rough * np.linspace(
+                0, 1, len(t))
+            up[:, 0], up[:, -1] = side.kerb - .01, -3.
+            rows = road.at(s[:, None], sign * t[None], up)
+            mesh.grid(rows[:, ::-1] if sign > 0 else rows, 'grass')
+    return mesh

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from demt_perception.synthetic import labels
+from demt_perception.synthetic import labels, weather
+from demt_perception.synthetic.cityscapes import city_id
 from demt_perception.synthetic.materials import Materials
 from demt_perception.synthetic.meshes import Mesh
+from demt_perception.synthetic.passes import by_pass
 
+MOST = 32767  # Blender keeps an object's number in 16 bits
 UNUSED = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -500.], [0, 0, 0, 1]])
 
 
@@ -35,16 +38,19 @@ class Stage:
     """One Blender scene, emptied first. There is one per process."""
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int], samples: int,
-                 threads: int = 0, wet: bool = False):
+                 threads: int = 0, air: weather.Weather = weather.DRY_SUN):
         check_blender()
         import bpy
         self.bpy = bpy
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self.scene = bpy.context.scene
         self.size, self.samples = size, samples
-        self.materials = Materials(bpy, rng, wet)
+        self.air, self.materials = air, Materials(bpy, rng, air)
+        self._beams: list[Any] = []
         self._numbers: dict[int, int] = {}
         self._meshes: dict[int, tuple] = {}
+        # By render id, which Blender writes per pixel: 0 is nothing hit.
+        self.instances, self._city = [0], [city_id(labels.SKY)]
         camera = bpy.data.cameras.new('camera')
         camera.sensor_fit, camera.sensor_width = 'HORIZONTAL', 36.
         camera.clip_start, camera.clip_end = 0.05, 5000.
@@ -77,17 +83,50 @@ class Stage:
         cycles.denoising_prefilter = 'FAST'
 
     def put(self, mesh: Mesh, class_id: int, matrix: np.ndarray | None = None,
-            color: tuple = (1., 1., 1.)) -> Any:
-        """Place a mesh as an object of a class; the same mesh may be placed many times."""
+            color: tuple = (1., 1., 1.), lit: bool = False, part_of: Any = None) -> Any:
+        """Place a mesh as an object of a class; the same mesh may be placed many times.
+
+        Args:
+            mesh: its `kind` says what it is in Cityscapes.
+            class_id: of CamVid, or 255.
+            matrix: 4x4 pose, world.
+            color: of its paint, linear RGB.
+            lit: its lamps burn, where the hour has lamps.
+            part_of: an object whose instance id it shares, as a rider that of the bicycle.
+
+        Raises:
+            ValueError: more objects than Blender numbers.
+        """
         key = id(mesh)
         if key not in self._meshes:
             self._meshes[key] = mesh, self._convert(mesh)
         thing = self.bpy.data.objects.new('thing', self._meshes[key][1])
-        number = self._numbers.get(class_id, 0)
-        self._numbers[class_id] = number + 1
-        thing.pass_index = labels.instance_id(class_id, number % labels.PER_CLASS)
-        thing.color = (*color, 1)
+        if len(self.instances) >= MOST:
+            raise ValueError(f'{len(self.instances)} objects in one scene: want below {MOST}')
+        if part_of is None:
+            number = self._numbers.get(class_id, 0)
+            self._numbers[class_id] = number + 1
+            instance = labels.instance_id(class_id, number % labels.PER_CLASS)
+        else:
+            instance = self.instances[part_of.pass_index]
+        thing.pass_index = len(self.instances)
+        self.instances.append(instance)
+        self._city.append(city_id(class_id, mesh.kind))
+        thing.color = (*color, float(lit and self.air.lamps))
         self.move(thing, np.eye(4) if matrix is None else matrix)
+        self.scene.collection.objects.link(thing)
+        return thing
+
+    def lamp(self, matrix: np.ndarray, watts: float, color: tuple, cone: float,
+             soft: float = .15) -> Any:
+        """Place a spot light that shines along its frame's -z; angles in degrees."""
+        light = self.bpy.data.lights.new('lamp', 'SPOT')
+        light.energy, light.color = watts, color
+        light.spot_size, light.spot_blend = math.radians(cone), .6
+        light.shadow_soft_size = soft
+        thing = self.bpy.data.objects.new('lamp', light)
+        thing.visible_camera = False
+        self.move(thing, matrix)
         self.scene.collection.objects.link(thing)
         return thing
 
@@ -108,6 +147,11 @@ class Stage:
             data.polygons.foreach_set('use_smooth', [True] * len(mesh.faces))
         if mesh.smooth:
             data.set_sharp_from_angle(angle=math.radians(38))
+        if mesh.lanes is not None:
+            values = np.zeros((len(data.vertices), 3))
+            values[:len(mesh.lanes), :2] = mesh.lanes
+            place = data.attributes.new('lanes', 'FLOAT_VECTOR', 'POINT')
+            place.data.foreach_set('vector', values.ravel())
         data.update()
         if mesh.normals is not None:
             own = np.zeros((len(data.vertices), 3))
@@ -120,90 +164,44 @@ class Stage:
         return data
 
     def sky(self, rng: np.random.Generator) -> dict:
-        """Light the scene by a clear Nishita sky or an overcast one; return what was drawn."""
-        world = self.bpy.data.worlds.new('world')
-        self.scene.world = world
-        world.use_nodes = True
-        tree = world.node_tree
-        out = tree.nodes['Background']
-        if rng.random() < 0.65:
-            sky = tree.nodes.new('ShaderNodeTexSky')
-            sky.sky_type = 'NISHITA'
-            elevation = rng.uniform(5, 70)
-            sky.sun_elevation, sky.sun_rotation = math.radians(elevation), rng.uniform(0, 6.283)
-            sky.air_density, sky.dust_density = rng.uniform(.6, 2.0), rng.uniform(0, 2.5)
-            sky.ozone_density = rng.uniform(.5, 3)
-            sky.sun_size = math.radians(rng.uniform(.5, 3))
-            color, kind = sky.outputs[0], f'sun at {elevation:.0f} deg'
-            strength, clouds = 0.2, rng.choice([0., rng.uniform(.3, 1.)])
-            white = np.full(3, 4.5 + 4 * math.sin(math.radians(elevation)))
-        else:
-            strength, clouds, kind = 1.0, rng.uniform(.2, 1), 'overcast'
-            ramp = tree.nodes.new('ShaderNodeValToRGB')
-            self._height(tree, ramp.inputs[0])
-            base = rng.uniform(.6, 1.0)
-            ramp.color_ramp.elements[0].color = (base * .9, base * .93, base, 1)
-            top = base * rng.uniform(.6, 1.5)
-            ramp.color_ramp.elements[1].color = (top * .93, top * .96, top, 1)
-            color, white = ramp.outputs[0], np.full(3, base * 1.15)
-        if clouds:
-            coordinates = tree.nodes.new('ShaderNodeTexCoord')
-            stretch = tree.nodes.new('ShaderNodeMapping')
-            stretch.inputs['Scale'].default_value = (1, 1, rng.uniform(2.5, 5))
-            stretch.inputs['Location'].default_value = rng.uniform(0, 50, 3).tolist()
-            noise = tree.nodes.new('ShaderNodeTexNoise')
-            noise.inputs['Scale'].default_value = rng.uniform(1.5, 4)
-            noise.inputs['Detail'].default_value = 5
-            ramp = tree.nodes.new('ShaderNodeMapRange')
-            low = rng.uniform(.42, .6)
-            ramp.inputs['From Min'].default_value = low
-            ramp.inputs['From Max'].default_value = low + rng.uniform(.05, .25)
-            ramp.inputs['To Max'].default_value = clouds
-            mix = tree.nodes.new('ShaderNodeMix')
-            mix.data_type = 'RGBA'
-            mix.inputs[7].default_value = (*white.tolist(), 1)
-            link = tree.links.new
-            link(coordinates.outputs['Generated'], stretch.inputs[0])
-            link(stretch.outputs[0], noise.inputs['Vector'])
-            link(noise.outputs['Fac'], ramp.inputs['Value'])
-            link(ramp.outputs[0], mix.inputs[0])
-            link(color, mix.inputs[6])
-            color = mix.outputs[2]
-        tree.links.new(color, out.inputs['Color'])
-        out.inputs['Strength'].default_value = strength
-        world.cycles.sampling_method = 'MANUAL'
-        world.cycles.sample_map_resolution = 512
-        return {'sky': kind}
-
-    def _height(self, tree: Any, socket: Any) -> None:
-        coordinates = tree.nodes.new('ShaderNodeTexCoord')
-        split = tree.nodes.new('ShaderNodeSeparateXYZ')
-        tree.links.new(coordinates.outputs['Generated'], split.inputs[0])
-        tree.links.new(split.outputs[2], socket)
+        """Light the scene; return what was drawn."""
+        told = weather.light(self.bpy, self.scene, rng, self.air)
+        if self.air.lamps:  # the headlights of the car that carries the camera
+            self._beams = [self.lamp(np.eye(4), rng.uniform(1500, 5000), (1, .93, .8), 75.)
+                           for _ in range(2)]
+        return told
 
     def aim(self, matrix: np.ndarray, focal: float) -> None:
         """Place the camera: x right, y up, z backward; focal length in pixels."""
         self.move(self.camera, matrix)
         self.camera.data.lens = focal / self.size[0] * 36.
+        for beam, x in zip(self._beams, (-.6, .6), strict=False):
+            place = np.eye(4)
+            place[:3, 3] = x, -.75, -.8
+            place[1:3, 1:3] = (.9986, .0523), (-.0523, .9986)  # 3 degrees down
+            self.move(beam, np.asarray(matrix) @ place)
 
     def view(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Render the camera's view twice: a picture, then one ray per pixel for labels.
 
         Returns:
             (H, W, 3) float32 linear RGB, and of the pixel centres: depth (H, W) metres along Z,
-            +inf sky; normals (H, W, 3) optical frame; instance (H, W) ids; rays (H, W, 3).
+            +inf sky; normals (H, W, 3) optical frame; instance (H, W) ids; cityscapes (H, W)
+            uint8 training ids; rays (H, W, 3).
         """
         picture = self._render(self.samples, True, 1.5)
         exact = self._render(1, False, 0.01)
-        instance = np.rint(exact['IndexOB']).astype(np.int32)
-        hit = instance > 0
+        number = np.rint(exact['IndexOB']).astype(np.int32)
+        hit = number > 0
         depth = np.where(hit, exact['Depth'], np.inf).astype(np.float32)
         focal = self.camera.data.lens / 36. * self.size[0]
         rays = labels.pixel_rays(self.size, (focal, focal))
         normals = labels.optical_normals(exact['Normal'], np.array(self.camera.matrix_world), rays,
                                          hit)
-        return picture['Combined'], {'depth': depth, 'normals': normals, 'instance': instance,
-                                     'rays': rays}
+        return picture['Combined'], {
+            'depth': depth, 'normals': normals, 'rays': rays,
+            'instance': np.array(self.instances, np.int32)[number],
+            'cityscapes': np.array(self._city, np.uint8)[number]}
 
     def _render(self, samples: int, beauty: bool, filter_width: float) -> dict[str, np.ndarray]:
         import OpenEXR
@@ -217,18 +215,4 @@ class Stage:
             with OpenEXR.File(str(Path(folder, 'view.exr')), separate_channels=True) as file:
                 channels = {name: np.array(channel.pixels)
                             for name, channel in file.channels().items()}
-        return _passes(channels)
-
-
-def _passes(channels: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Gather `Layer.Pass.R`-like channels by pass."""
-    passes = {}
-    for wanted, parts in (('Combined', 'RGB'), ('Normal', 'XYZ'), ('Depth', None),
-                          ('IndexOB', None)):
-        found = {name.split('.')[-1]: pixels for name, pixels in channels.items()
-                 if name.split('.')[-2:-1] == [wanted]}
-        if not found or not set(parts or '') <= set(found):
-            raise RuntimeError(f'the render has no pass {wanted}: it has {sorted(channels)}')
-        passes[wanted] = np.stack([found[p] for p in parts], -1) if parts else next(
-            iter(found.values()))
-    return passes
+        return by_pass(channels)

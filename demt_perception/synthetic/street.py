@@ -3,9 +3,19 @@
 import numpy as np
 
 from demt_perception.synthetic import buildings, furniture, plants, vehicles
+from demt_perception.synthetic.markings import markings
 from demt_perception.synthetic.materials import PAINTS
 from demt_perception.synthetic.meshes import Mesh, pose
-from demt_perception.synthetic.road import END, FAR, pavements, Road, road_surface, START, strip
+from demt_perception.synthetic.road import (
+    END,
+    FAR,
+    pavements,
+    Road,
+    road_surface,
+    START,
+    terrain,
+)
+from demt_perception.synthetic.roadside import barrier, roadside
 from demt_perception.synthetic.stage import Stage
 
 BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PERSON, CYCLIST = range(1, 11)
@@ -16,9 +26,12 @@ class Street:
 
     def __init__(self, stage: Stage, rng: np.random.Generator):
         self.kind = str(rng.choice(['suburb', 'town', 'city', 'open', 'highway'],
-                                   p=[.32, .30, .18, .11, .09]))
+                                   p=[.31, .28, .17, .11, .13]))
         self.stage, self.rng, self.road = stage, rng, Road(rng, self.kind == 'highway')
-        stage.put(road_surface(self.road), ROAD)
+        surface = road_surface(self.road)
+        markings(self.road, surface, rng)
+        stage.put(surface, ROAD)
+        stage.put(terrain(self.road, rng), TREE)
         paved, grass = pavements(self.road)
         if paved.faces:
             stage.put(paved, PAVEMENT)
@@ -34,17 +47,17 @@ class Street:
         self.pinched: set[int] = set()  # sides where cars park in the outer lane
         for sign in (1, -1):
             self._buildings(sign)
-            self._roadside(sign)
+            roadside(self, sign)
             if rng.random() < 0.85 and self.kind != 'highway':
                 self._parked(sign)
         if self.road.barrier:
-            self._barrier()
+            barrier(self)
 
     def _surroundings(self) -> None:
         """Ground to the horizon, distant woods and houses around, to close the view."""
         rng, road, stage = self.rng, self.road, self.stage
         middle, low = road.at(180, 0), float(road.z.min()) - 1.2
-        ground = Mesh()
+        ground = Mesh(kind='terrain')
         r = 3000.
         ground.quads([[(middle[0] - r, middle[1] - r, low), (middle[0] + r, middle[1] - r, low),
                        (middle[0] + r, middle[1] + r, low), (middle[0] - r, middle[1] + r, low)]],
@@ -92,8 +105,12 @@ class Street:
                 if side.yard + yard > 2.5 and rng.random() < 0.6:
                     self._garden(sign, s, width)
             s += width + (rng.uniform(*gap[self.kind]) if rng.random() < 0.7 else 0)
-        for a, b in side.gaps:  # houses along the side roads, then the second row
-            for k in range(2):
+        for a, b in side.gaps:  # houses along the side roads and at their ends, the second row
+            closing = road.frame((a + b) / 2, sign * (road.reach + 6), -1.,
+                                 0 if sign > 0 else np.pi, level=True)
+            self.stage.put(buildings.building(rng, str(rng.choice(kinds)), 16., 9.), BUILDING,
+                           closing @ pose(-8, 0, 0))
+            for k in range(2 if road.reach <= FAR else int((road.reach - 20) / 13)):
                 t = road.front(sign) + yard + 14 + 13 * k
                 for end in (a - 1, b + 1):
                     block = buildings.building(rng, str(rng.choice(kinds)), 11., 9.)
@@ -119,90 +136,18 @@ class Street:
             self.stage.put(plants.hedge(rng, width - 1.5, rng.uniform(.7, 1.7)), TREE,
                            self._along(s, t, up))
         elif rng.random() < 0.75:
-            self.stage.put(furniture.fence(rng, width - 1.2), FENCE, self._along(s, t, up))
+            self.fence(furniture.fence(rng, width - 1.2), self._along(s, t, up))
         for _ in range(int(rng.integers(0, 3))):
             at = road.frame(s + rng.uniform(0, width), t + sign * rng.uniform(.8, 1.8), up)
             self.stage.put(self.bushes[rng.integers(3)], TREE, at)
 
+    def fence(self, mesh: Mesh, matrix: np.ndarray) -> None:
+        """Place a fence, wall or guard rail."""
+        # CamVid's eleven classes count walls as buildings.
+        self.stage.put(mesh, BUILDING if mesh.kind == 'wall' else FENCE, matrix)
+
     def _along(self, s: float, t: float, up: float) -> np.ndarray:
         return self.road.frame(s, t, up)
-
-    def _roadside(self, sign: int) -> None:
-        """Trees, lamps, poles, signs, lights and clutter on the pavement."""
-        rng, road = self.rng, self.road
-        side = road.sides[sign]
-        base, up = road.edge(sign), side.kerb if side.walk != 'grass' else 0.
-        face = 0. if sign == road.drive else np.pi  # signs face the traffic of their side
-        near = base + (0.75 if side.walk != 'grass' else 1.8)
-        each = rng.choice([0., rng.uniform(7, 22)], p=[.35, .65])
-        tree_t = near + 0.3 if side.walk != 'pavement' or side.width > 2.2 else road.front(
-            sign) + 1.5
-        if tree_t > road.front(sign) and self.kind in ('town', 'city') and side.yard < 2.5:
-            each = 0.
-        if each:
-            self._repeat(sign, each, tree_t, up, lambda: (self.street_trees[
-                rng.integers(2)], TREE), 1.)
-        if self.kind in ('suburb', 'open', 'highway') or side.walk == 'grass':
-            n = 60 if self.kind in ('open', 'highway') else 18
-            for _ in range(n):
-                s, t = rng.uniform(START, END), rng.uniform(road.front(sign) + 1.5, FAR - 5)
-                if not side.inside(s, 4) and (n > 50 or t > road.front(sign) + 22):
-                    self.stage.put(self.trees[rng.integers(4)], TREE, road.frame(
-                        s, sign * t, 0., rng.uniform(0, 6), level=True))
-        if rng.random() < 0.85:
-            lamp = furniture.lamp_post(rng)
-            self._repeat(sign, rng.uniform(22, 40), near, up, lambda: (lamp, POLE), .1,
-                         -sign * np.pi / 2)
-        if rng.random() < 0.4:
-            pole = furniture.wire_pole(rng)
-            self._repeat(sign, rng.uniform(28, 45), near + .15, up, lambda: (pole, POLE), .1)
-        for s in np.arange(START + rng.uniform(5, 30), END, rng.uniform(14, 40)):
-            if side.inside(s, 1):
-                continue
-            small = rng.random() < (.3 if self.kind == 'highway' else .8)
-            pole, plate = furniture.sign(rng) if small else furniture.gantry(rng)
-            at = road.frame(s, sign * (near - .15), up, face + rng.normal(0, .15), level=True)
-            self.stage.put(pole, POLE, at)
-            self.stage.put(plate, SIGN, at)
-        for a, b in side.gaps:
-            if rng.random() < 0.5:
-                pole, head = furniture.traffic_light(rng)
-                at = road.frame(a - .8 if face == 0 else b + .8, sign * near, up, face, level=True)
-                self.stage.put(pole, POLE, at)
-                self.stage.put(head, SIGN, at)
-        if side.walk != 'grass':
-            for s in rng.uniform(START, END, int(rng.integers(4, 16))):
-                mesh, class_id = furniture.clutter(rng)
-                if not side.inside(s, 1):
-                    self.stage.put(mesh, class_id, road.frame(
-                        s, sign * (road.front(sign) - .45), up, rng.uniform(0, 6)))
-        if (self.kind in ('open', 'highway') or side.walk == 'grass') and rng.random() < .6:
-            rail = furniture.fence(rng, 6.)
-            far = 1.2 if self.kind in ('open', 'highway') else side.width
-            t = sign * (road.edge(sign) + far)
-            start = rng.uniform(START, 60)
-            for s in np.arange(start, start + rng.uniform(60, 300), 6.):
-                if s < END - 8 and not side.inside(s + 3, 4):
-                    self.stage.put(rail, FENCE, self._along(s, t, 0.05))
-
-    def _repeat(self, sign, each, t, up, make, jitter, yaw=None):
-        rng, road = self.rng, self.road
-        for s in np.arange(START + rng.uniform(4, each), END - 4, each):
-            s += rng.uniform(-jitter, jitter)
-            if road.sides[sign].inside(s, 1.5) or rng.random() < .08:
-                continue
-            mesh, class_id = make()
-            turn = rng.uniform(0, 6) if yaw is None else yaw
-            self.stage.put(mesh, class_id, road.frame(s, sign * t, up, turn, level=True))
-
-    def _barrier(self) -> None:
-        """Concrete blocks between the two directions of a highway."""
-        high, mesh = self.rng.uniform(.75, 1.1), Mesh()
-        for low, top, z0, z1 in ((.32, .3, -.1, .12), (.3, .12, .12, .4), (.12, .09, .4, high)):
-            for sign in (1, -1):
-                strip(self.road, mesh, START, END, sign * top, sign * low, 'kerb', z1, z0)
-        strip(self.road, mesh, START, END, .09, -.09, 'kerb', high)
-        self.stage.put(mesh, FENCE)
 
     def paint(self) -> tuple[float, float, float]:
         """Draw a car's colour, linear RGB."""

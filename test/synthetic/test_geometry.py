@@ -5,11 +5,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from demt_perception.synthetic import buildings, people, plants, vehicles
+from demt_perception.synthetic import (
+    buildings,
+    furniture,
+    heavy,
+    people,
+    plants,
+    riders,
+    vehicles,
+)
 from demt_perception.synthetic.camera import matrix
+from demt_perception.synthetic.markings import markings
 from demt_perception.synthetic.materials import looks
 from demt_perception.synthetic.meshes import Mesh, pose
-from demt_perception.synthetic.road import pavements, Road, road_surface
+from demt_perception.synthetic.road import pavements, Road, road_surface, terrain
+from demt_perception.synthetic.weather import Weather
 
 
 def volume(mesh: Mesh) -> float:
@@ -70,10 +80,16 @@ def test_level_camera_looks_along_the_road():
 
 def test_every_material_that_a_mesh_names_exists():
     rng = np.random.default_rng(3)
-    known = set(looks(rng, False))
+    known = set(looks(rng, Weather('night', True, True)))
     road = Road(rng)
-    made = [road_surface(road), *pavements(road), vehicles.truck(rng), vehicles.bus(rng),
-            people.pedestrian(rng), people.cyclist(rng), plants.bush(rng),
+    road.lights = road.arrows = road.zebra = road.repaired = True
+    surface = road_surface(road)
+    markings(road, surface, rng)
+    made = [surface, *pavements(road), terrain(road, rng), heavy.truck(rng), heavy.bus(rng),
+            people.pedestrian(rng), riders.bicycle(rng), riders.cyclist(rng),
+            riders.motorcycle(rng), riders.motorcyclist(rng), furniture.lamp_post(rng)[0],
+            *furniture.traffic_light(rng), *furniture.sign(rng), furniture.fence(rng, 5.),
+            plants.bush(rng),
             plants.hedge(rng, 4., 1.), *(vehicles.car(rng, k) for k in vehicles.KINDS),
             *(plants.tree(rng, k) for k in plants.KINDS),
             *(buildings.building(rng, k, 12., 9.) for k in ('house', 'town', 'block'))]

@@ -19,8 +19,9 @@ def write(root, name='000001_00'):
     normals = rng.normal(size=(*depth.shape, 3)).astype(np.float16)
     edge = rng.integers(0, 2, depth.shape)
     picture = rng.integers(0, 255, (*depth.shape, 3)).astype(np.uint8)
-    layout.write_view(root, name, post.encode(picture), instance, labels.class_of(instance), depth,
-                      normals, edge, {'fx': 30.5, 'fy': 30.5, 'cx': 15.5, 'cy': 7.5, 'seed': 1})
+    layout.write_view(root, name, post.encode(picture), instance, labels.class_of(instance),
+                      instance % 19, depth, normals, edge,
+                      {'fx': 30.5, 'fy': 30.5, 'cx': 15.5, 'cy': 7.5, 'seed': 1})
     return instance, depth, normals, edge
 
 
@@ -36,6 +37,7 @@ def test_a_view_comes_back_as_written(tmp_path):
     assert png('instance').dtype == np.uint16
     assert (png('instance') == instance).all()
     assert (png('semseg') == labels.class_of(instance)).all()
+    assert (png('cityscapes') == instance % 19).all()
     assert (png('edge') == edge * 255).all()
     assert (np.load(tmp_path / 'depth' / '000001_00.npy') == depth).all()
     assert (np.load(tmp_path / 'normals' / '000001_00.npy') == normals).all()
