@@ -4,21 +4,27 @@ A model folder holds ``card.yaml``, the ONNX graph and, for training, the weight
 is never guessed: it is read from here.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 import hashlib
 import math
+import os
 from pathlib import Path
 import re
 from typing import Any
 
 import yaml
 
+from demt_perception.outside import read_file, read_yaml
 from demt_perception.tasks import get_tasks
 
-CARD_FILE = 'card.yaml'
+CARD_FILE, WEIGHTS = 'card.yaml', 'weights.safetensors'
 SHA256 = re.compile(r'[0-9a-f]{64}')
 FILE_NAME = re.compile(r'\w[\w.+-]*')
 MOST_VALUES = 10_000
+MOST_ONNX = 2**31  # bytes: protobuf has no larger messages
+BANDS = 9
+"""Bands of rows that a picture has in `usual_bands`, from the top."""
 
 
 class ModelCardError(ValueError):
@@ -45,6 +51,18 @@ class ModelCard:
             network puts beyond far before scaling by the focal length: sky.
         onnx: file name of the graph, inside the model folder.
         onnx_sha256: its SHA-256, in lower-case hexadecimal.
+        weights_sha256: that of ``weights.safetensors``, for training; '' where there are none.
+        temperature: that the graph divides the scores of classes by before it takes
+            ``confidence``: above 1 the network is too sure of itself; 1 if never calibrated.
+        uncertainty_factor: that the graph multiplies ``depth_uncertainty`` by; 1 if never
+            calibrated; 0: the graph has no such output.
+        limits: by ONNX output, how far an engine may be off where that is not the default of
+            ``inference/parity.py``: the least share of equal classes, the greatest relative error
+            of depth, mean angle of normals in degrees, error of a probability.
+        usual: for the self-check: by figure of the outputs, its usual value and that of the oddest
+            pictures that the model knows (``inference/self_check/usual.py``); empty if unknown.
+        usual_bands: for the self-check: one line for each class with its share, per mille, of
+            each of ``BANDS`` bands of rows; empty if unknown.
         metrics: measured figures, by data set.
         training: data and schedule that it was trained with.
         licence: terms of the weights.
@@ -64,6 +82,12 @@ class ModelCard:
     depth_range: tuple[float, float]
     onnx: str
     onnx_sha256: str
+    weights_sha256: str = ''
+    temperature: float = 1.0
+    uncertainty_factor: float = 0.0
+    limits: dict[str, float] = field(default_factory=dict)
+    usual: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    usual_bands: tuple[tuple[int, ...], ...] = ()
     metrics: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = ''
@@ -100,6 +124,50 @@ class ModelCard:
                       'onnx', self.onnx, 'the name of a file inside the model folder')
         self._require(SHA256.fullmatch(self.onnx_sha256) is not None,
                       'onnx_sha256', self.onnx_sha256, '64 lower-case hexadecimal digits')
+        self._require(not self.weights_sha256 or SHA256.fullmatch(self.weights_sha256) is not None,
+                      'weights_sha256', self.weights_sha256, '64 lower-case hexadecimal digits')
+        self._require(0 < self.temperature < math.inf,
+                      'temperature', self.temperature, 'a positive finite number')
+        self._require(0 <= self.uncertainty_factor < math.inf, 'uncertainty_factor',
+                      self.uncertainty_factor, '0 (no such output) or a positive finite number')
+        self._require(not self.uncertainty_factor or any(
+            task.uncertainty for task in get_tasks(self.tasks)), 'uncertainty_factor',
+            self.uncertainty_factor, f'0 with the tasks {", ".join(self.tasks)}')
+        self._require(all(name in self.outputs and 0 <= limit < math.inf
+                          for name, limit in self.limits.items()), 'limits', self.limits,
+                      f'finite numbers of 0 and more for {", ".join(self.outputs)}')
+        self._require(all(len(pair) == 2 and -math.inf < pair[1] < pair[0] < math.inf
+                          for pair in self.usual.values()), 'usual', self.usual,
+                      'two finite numbers for each figure, the first one greater')
+        self._require(len(self.usual_bands) in (0, len(self.classes)) and all(
+            len(line) == BANDS and min(line) >= 0 for line in self.usual_bands), 'usual_bands',
+            self.usual_bands, f'{BANDS} numbers of 0 and more for each class')
+
+    @property
+    def outputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """What the graph gives, by name: see ``Task.outputs``."""
+        outputs = {}
+        for task in get_tasks(self.tasks):
+            outputs.update(task.outputs)
+            if task.uncertainty and self.uncertainty_factor:
+                outputs[task.uncertainty] = outputs[task.topic]
+        return outputs
+
+    def only(self, names: Iterable[str]) -> 'ModelCard':
+        """Return the card of this model cut to some of its tasks, in its own order.
+
+        Raises:
+            ValueError: a name is unknown, given twice, or no task of the model; or none is given.
+        """
+        chosen = {task.name for task in get_tasks(names)}
+        if missing := sorted(chosen.difference(self.tasks)):
+            raise ValueError(f'model {self.name} has no task {", ".join(missing)}; it has '
+                             f'{", ".join(self.tasks)}')
+        tasks = tuple(name for name in self.tasks if name in chosen)
+        unsure = any(task.uncertainty for task in get_tasks(tasks))
+        outputs = {name for task in get_tasks(tasks) for name in task.kinds}
+        return replace(self, tasks=tasks, uncertainty_factor=self.uncertainty_factor * unsure,
+                       limits={name: v for name, v in self.limits.items() if name in outputs})
 
     def _require(self, good: bool, key: str, seen: object, wanted: str) -> None:
         if not good:
@@ -111,18 +179,21 @@ def load_card(folder: str | Path) -> ModelCard:
 
     Raises:
         ModelCardError: the file is missing, not YAML, or a value is missing, unknown or wrong.
+
+    >>> from demt_perception.inference import find_model
+    >>> card = load_card(find_model('demt_driving_fast'))
+    >>> card.classes[3], card.input_size, card.depth_range
+    ('road', (288, 512), (0.5, 100.0))
     """
     path = Path(folder) / CARD_FILE
     try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+        values = read_yaml(path)
+    except OSError as error:
         raise ModelCardError(
             f'{path} cannot be read ({error}); a model folder holds {CARD_FILE} and the ONNX '
             'graph: see `demt models`') from error
-    try:
-        values = yaml.safe_load(text)
-    except Exception as error:  # PyYAML lets anything escape, e.g. AttributeError for bad dates
-        raise ModelCardError(f'{path} is not valid YAML: {error}') from error
+    except ValueError as error:
+        raise ModelCardError(f'{path} is {error}') from error
     return card_from_dict(values, str(path))
 
 
@@ -150,10 +221,17 @@ def card_from_dict(values: object, source: str = 'model card') -> ModelCard:
 
 
 def save_card(card: ModelCard, folder: str | Path) -> None:
-    """Write the card as ``card.yaml`` into a model folder."""
+    """Write the card as ``card.yaml`` into a model folder: all of it, or what was there stays."""
     values = _plain(asdict(card))
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=99)
-    (Path(folder) / CARD_FILE).write_text(text, encoding='utf-8')
+    # Lists of numbers on one line each.
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=99,
+                          default_flow_style=None)
+    part = Path(folder) / f'{CARD_FILE}.part'
+    with open(part, 'w', encoding='utf-8') as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, Path(folder) / CARD_FILE)
 
 
 def file_sha256(path: str | Path) -> str:
@@ -173,7 +251,7 @@ def read_onnx(card: ModelCard, folder: str | Path) -> bytes:
     """
     path = Path(folder) / card.onnx
     try:
-        content = path.read_bytes()
+        content = read_file(path, MOST_ONNX)
     except OSError as error:
         raise ModelCardError(
             f'{path} cannot be read ({error}); restore the model folder') from error
@@ -239,14 +317,20 @@ def _mapping(value: Any) -> dict[str, Any]:
     raise ValueError(f'more than {MOST_VALUES} values, or one that contains itself')
 
 
-_OPTIONAL = ('metrics', 'training', 'licence')
+_OPTIONAL = ('weights_sha256', 'temperature', 'uncertainty_factor', 'limits', 'usual',
+             'usual_bands', 'metrics', 'training', 'licence')
 _CONVERT: dict[str, Any] = {
     'name': _text, 'architecture': _text, 'onnx': _text, 'onnx_sha256': _text, 'licence': _text,
+    'weights_sha256': _text,
     'tasks': _texts, 'classes': _texts,
     'palette': lambda value: tuple(_integers(v) for v in _sequence(value)),
     'input_size': _integers, 'size_multiple': _integer,
     'mean': _numbers, 'std': _numbers, 'depth_range': _numbers,
-    'focal': _number, 'assumed_hfov': _number,
+    'focal': _number, 'assumed_hfov': _number, 'temperature': _number,
+    'uncertainty_factor': _number,
+    'limits': lambda value: {_text(k): _number(v) for k, v in _mapping(value).items()},
+    'usual': lambda value: {_text(k): _numbers(v) for k, v in _mapping(value).items()},
+    'usual_bands': lambda value: tuple(_integers(v) for v in _sequence(value)),
     'metrics': _mapping, 'training': _mapping,
 }
 

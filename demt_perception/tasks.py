@@ -25,6 +25,11 @@ class Task:
         unit: what one value means.
         higher_is_better: direction of the metric, for the multi-task gain Delta_m.
         confidence: name of a second ONNX output, the probability of the class; '' for none.
+        uncertainty: name of an ONNX output that only some networks have: by how much the value
+            is expected to be off, in its unit; '' for none. Networks name it so, too: there it
+            is the logarithm of the scale of a Laplace distribution, of the logarithm of depth.
+        masked_by: name of another task, without whose output this one has no meaning everywhere;
+            '' for none. Where depth is sky, there is no surface and no normal.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Task:
     unit: str
     higher_is_better: bool
     confidence: str = ''
+    uncertainty: str = ''
+    masked_by: str = ''
 
     @property
     def outputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -47,14 +54,25 @@ class Task:
             outputs[self.confidence] = ((1,), 'float32')
         return outputs
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What the values of each ONNX output mean, by name: see ``kind``."""
+        kinds = {self.topic: self.kind}
+        if self.confidence:
+            kinds[self.confidence] = 'probability'
+        if self.uncertainty:
+            kinds[self.uncertainty] = 'scalar'
+        return kinds
+
 
 TASKS: dict[str, Task] = {
     task.name: task for task in (
         Task('semseg', 'semantic', 'classes', None, 'cross_entropy', 'miou', 'mono8', 'class id',
              True, 'confidence'),
-        Task('depth', 'depth', 'scalar', 1, 'log_l1', 'abs_rel', '32FC1', 'metres along Z', False),
+        Task('depth', 'depth', 'scalar', 1, 'log_l1', 'abs_rel', '32FC1', 'metres along Z', False,
+             uncertainty='depth_uncertainty'),
         Task('normals', 'normals', 'vector', 3, 'cosine_l1', 'mean_angle', '32FC3',
-             'unit vector, camera optical frame', False),
+             'unit vector, camera optical frame', False, masked_by='depth'),
         Task('edge', 'boundary', 'probability', 1, 'balanced_bce', 'ods_f', 'mono8',
              'probability / 255', True),
         Task('human_parts', 'human_parts', 'classes', 7, 'cross_entropy', 'miou', 'mono8',
@@ -72,6 +90,9 @@ def get_tasks(names: Iterable[str]) -> tuple[Task, ...]:
 
     Raises:
         ValueError: a name is unknown, listed twice, or none is given.
+
+    >>> [task.topic for task in get_tasks(['edge', 'depth'])]
+    ['boundary', 'depth']
     """
     names = tuple(names)
     unknown = [name for name in names if name not in TASKS]

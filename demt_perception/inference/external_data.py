@@ -21,6 +21,9 @@ _FIELDS: dict[str, dict[int, str]] = {
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
+DEEPEST = 100
+"""Messages within one another: protobuf's own readers take no more."""
+
 
 def has_external_data(graph: bytes) -> bool:
     """Return whether any tensor of a serialized ONNX model lies in another file.
@@ -31,26 +34,33 @@ def has_external_data(graph: bytes) -> bool:
     return _message_has(memoryview(graph), 'model')
 
 
-def _message_has(data: memoryview, kind: str) -> bool:
-    for number, value in _fields(data):
+def _message_has(data: memoryview, kind: str, depth: int = 0) -> bool:
+    if depth > DEEPEST:
+        raise ValueError(f'messages nested deeper than {DEEPEST}: not an ONNX file')
+    for number, value, _ in read_fields(data):
         if kind == 'tensor':
             if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1):
                 return True
         elif (number in _FIELDS[kind] and isinstance(value, memoryview)
-                and _message_has(value, _FIELDS[kind][number])):
+                and _message_has(value, _FIELDS[kind][number], depth + 1)):
             return True
     return False
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield (field number, value) of one message; contents are views, nothing is copied."""
+def read_fields(data: memoryview) -> Iterator[tuple[int, memoryview | int, memoryview]]:
+    """Yield (field number, value, the field's own bytes) of one protobuf message, by views.
+
+    Raises:
+        ValueError: the bytes are not a protobuf message.
+    """
     at = 0
     while at < len(data):
+        begin = at
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
             value, at = _varint(data, at)
-            yield number, value
+            yield number, value, data[begin:at]
             continue
         if wire == _BYTES:
             length, at = _varint(data, at)
@@ -60,7 +70,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
             raise ValueError(f'wire type {wire} at byte {at}: not an ONNX file')
         if at + length > len(data):
             raise ValueError(f'field {number} runs past the end: the ONNX file is cut off')
-        yield number, data[at:at + length]
+        yield number, data[at:at + length], data[begin:at + length]
         at += length
 
 

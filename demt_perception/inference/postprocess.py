@@ -17,7 +17,12 @@ MOST_MILLIMETRES = 65535
 
 def probability(values: np.ndarray, size: Size) -> np.ndarray:
     """Return probabilities 0..1 as uint8 0..255 at the output size."""
-    return linear(cv2.convertScaleAbs(np.clip(values, 0, 1), alpha=255), size)
+    return linear(levels(values), size)
+
+
+def levels(values: np.ndarray) -> np.ndarray:
+    """Return probabilities 0..1 as uint8 0..255."""
+    return cv2.convertScaleAbs(np.clip(values, 0, 1), alpha=255)
 
 
 def valid_depth(raw: np.ndarray, scale: float, depth_range: tuple[float, float]) -> np.ndarray:
@@ -43,12 +48,30 @@ def depth(small: np.ndarray, size: Size) -> np.ndarray:
     if not invalid.any():
         return linear(small, size)
     valid = nearest(np.where(invalid, np.uint8(0), np.uint8(255)), size)
+    full = np.full(size, np.nan, np.float32)
+    # 0.3 ms; boolean indexing takes 1.0
+    cv2.copyTo(linear(grown(small, invalid), size), valid, full)
+    return full
+
+
+def grown(small: np.ndarray, invalid: np.ndarray) -> np.ndarray:
+    """Return small depth whose invalid pixels have the nearest depth of their neighbours."""
     filled = np.where(invalid, np.float32(np.inf), small)
     filled = np.where(invalid, cv2.erode(filled, NEIGHBOURS), small)
     filled[np.isinf(filled)] = 0  # far from any valid pixel: never seen
-    full = np.full(size, np.nan, np.float32)
-    cv2.copyTo(linear(filled, size), valid, full)  # 0.3 ms; boolean indexing takes 1.0
-    return full
+    return filled
+
+
+def share_color(share: np.ndarray, size: Size) -> np.ndarray:
+    """Return shares as RGB greys at the output size: 0 black, a half white, NaN blue."""
+    return linear(greys(share), size)
+
+
+def greys(share: np.ndarray) -> np.ndarray:
+    """Return shares as RGB greys."""
+    unknown = np.isnan(share)
+    grey = np.where(unknown, 0, np.clip(share * 510, 0, 255)).astype(np.uint8)
+    return cv2.merge((grey, grey, np.where(unknown, np.uint8(160), grey)))
 
 
 def millimetres(metres: np.ndarray) -> np.ndarray:
@@ -79,7 +102,12 @@ def normals(raw: np.ndarray, size: Size) -> np.ndarray:
     for top in range(0, size[0], rows):
         strip = slice(top, top + rows)
         xs, ys, zs = x[strip], y[strip], z[strip]
-        length = cv2.magnitude(cv2.magnitude(xs, ys), zs)
+        # Not cv2.magnitude: its last bit depends on where in memory the arrays happen to lie, and
+        # the same image has to give the same figures in every process.
+        length = cv2.multiply(xs, xs)
+        cv2.accumulateSquare(ys, length)
+        cv2.accumulateSquare(zs, length)
+        cv2.sqrt(length, length)
         np.maximum(length, np.float32(SHORTEST), out=length)
         cv2.merge((cv2.divide(xs, length, xs), cv2.divide(ys, length, ys),
                    cv2.divide(zs, length, zs)), out[strip])
@@ -88,7 +116,12 @@ def normals(raw: np.ndarray, size: Size) -> np.ndarray:
 
 def normals_color(raw: np.ndarray, size: Size) -> np.ndarray:
     """Return normals as RGB colours (n + 1) / 2 at the output size: 0.5 ms."""
-    return linear(cv2.convertScaleAbs(cv2.merge(list(raw + 1)), alpha=127.5), size)
+    return linear(directions(raw), size)
+
+
+def directions(raw: np.ndarray) -> np.ndarray:
+    """Return 3xhxw normals as hxwx3 RGB colours (n + 1) / 2."""
+    return cv2.convertScaleAbs(cv2.merge(list(raw + 1)), alpha=127.5)
 
 
 def overlay(bgr: np.ndarray, color: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -33,6 +33,11 @@ CAPTIONS = {
     'boundary': 'boundaries',
     'human_parts_color': 'human parts', 'saliency': 'saliency',
 }
+SURENESS = {
+    'confidence': 'confidence of the class: white is certain',
+    'depth_uncertainty_color': 'uncertainty of depth: white is half of it',
+}
+"""What says how good the others are: in the sheet of a frame only."""
 
 
 def make_sheet(predictions: 'Predictions') -> np.ndarray:
@@ -43,15 +48,16 @@ def make_sheet(predictions: 'Predictions') -> np.ndarray:
     height, width = predictions.size
     size = (max(1, round(PANEL_WIDTH * height / width)), PANEL_WIDTH)
     views = {'camera': shrink(predictions.image, size)}
-    for name in CAPTIONS:
+    captions = CAPTIONS | SURENESS
+    for name in captions:
         picture = getattr(predictions, name, None)
         if picture is not None:
             views[name] = shrink(_bgr(picture), size)
-    captions = dict(CAPTIONS)
     if predictions.focal_assumed:
         captions['depth_color'] += (
             f', assuming {predictions.card.assumed_hfov:g} degrees of view')
-    return arrange(views, predictions.card, captions)
+    return arrange(views, predictions.card, captions,
+                   legend=f'classes of {predictions.card.name}')
 
 
 def arrange(views: Mapping[str, np.ndarray], card: ModelCard,
@@ -64,7 +70,7 @@ def arrange(views: Mapping[str, np.ndarray], card: ModelCard,
         card: of the model, for the depth scale and the classes.
         captions: text above each view; views without one are left out.
         columns: views in a row; the legend of classes fills a place that is left.
-        legend: text above the legend, instead of the model's name.
+        legend: text above the legend, which then is there in any case.
     """
     panels = []
     for name, caption in captions.items():
@@ -73,7 +79,7 @@ def arrange(views: Mapping[str, np.ndarray], card: ModelCard,
             if name == 'depth_color':
                 panel = _with_depth_scale(panel.copy(), card.depth_range)
             panels.append(_captioned(panel, caption))
-    if 'overlay' in views and len(panels) % columns:
+    if 'overlay' in views and (legend or len(panels) % columns):
         panels.append(_captioned(_legend(card, views['overlay'].shape[:2]),
                                  legend or f'classes of {card.name}'))
     return _grid(panels, columns)

@@ -1,15 +1,18 @@
 from dataclasses import replace
+import re
 import shutil
+import time
 
 import cv2
 import numpy as np
 import pytest
 
-from demt_perception.inference import Predictor
+from demt_perception.inference import colors, postprocess, Predictor
+from demt_perception.inference.resize import linear, nearest
 from demt_perception.model_card import load_card, save_card
 
 OUTPUTS = ('semantic', 'confidence', 'semantic_color', 'overlay', 'depth', 'depth_color',
-           'normals', 'normals_color', 'boundary')
+           'depth_uncertainty', 'depth_uncertainty_color', 'normals', 'normals_color', 'boundary')
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +28,9 @@ def image():
 def test_only_what_is_asked_for_is_computed(predictor, image):
     predictions = predictor.predict(image)
     assert set(predictions.timings) == {'preprocess', 'engine'}
+    before = time.perf_counter()
     boundary = predictions.boundary
+    assert predictions.timings['boundary'] <= time.perf_counter() - before
     assert predictions.boundary is boundary
     assert set(predictions.timings) == {'preprocess', 'engine', 'boundary'}
     assert predictions.overlay.shape == image.shape
@@ -40,7 +45,8 @@ def test_missing_task_is_a_clear_attribute_error(tiny_model, tmp_path, image):
     predictions = Predictor(folder, threads=1).predict(image)
     assert predictions.tasks == ('depth', 'edge')
     for name in OUTPUTS:
-        assert hasattr(predictions, name) is (name in ('depth', 'depth_color', 'boundary')), name
+        assert hasattr(predictions, name) is (
+            name.startswith('depth') or name == 'boundary'), name
     with pytest.raises(AttributeError, match=r"no output 'normals'.*depth, edge"):
         _ = predictions.normals
     sheet = predictions.sheet()
@@ -73,3 +79,64 @@ def test_sheet_does_not_change_the_results(predictor, image):
         # SIMD rounds the last bit by how the memory happens to be aligned.
         np.testing.assert_allclose(
             getattr(predictions, name), getattr(untouched, name), rtol=1e-6)
+
+
+def test_depth_and_how_sure_it_is_are_corrected_together(predictor, image):
+    plain, corrected = predictor.predict(image, (150, 150)), predictor.predict(image, (150, 150))
+    corrected.correct_depth(0.5)
+    assert (plain.depth_scale, plain.focal_assumed) == (pytest.approx(
+        150 * (96 * 160 / (200 * 320)) ** 0.5 / 100), False)
+    known = np.isfinite(plain.depth) & np.isfinite(corrected.depth)
+    assert known.mean() > 0.5
+    for name in ('depth', 'depth_uncertainty'):
+        made = getattr(corrected, name)
+        np.testing.assert_allclose(made[known], 0.5 * getattr(plain, name)[known], rtol=1e-5)
+        np.testing.assert_array_equal(np.isnan(made), np.isnan(corrected.depth))
+    assert predictor.predict(image).focal_assumed
+
+
+def test_only_the_classes_asked_for_are_shown(predictor, image):
+    plain, some = predictor.predict(image), predictor.predict(image)
+    some.show_only(iter([0, 2]))
+    there = np.isin(plain.semantic, [0, 2])
+    assert 0.2 < there.mean() < 0.9
+    np.testing.assert_array_equal(some.semantic, np.where(there, plain.semantic, 255))
+    np.testing.assert_array_equal(some.confidence, np.where(there, plain.confidence, 0))
+    np.testing.assert_array_equal(
+        some.semantic_color, np.where(there[..., None], plain.semantic_color, 0))
+
+
+def test_what_is_not_kept_is_not_predicted(predictor, image):
+    predictions = predictor.predict(image)
+    card = predictions.card.only(['depth'])
+    predictions.keep(card)
+    assert (predictions.card, predictions.tasks) == (card, ('depth',))
+    assert predictions.depth.shape == image.shape[:2]
+    with pytest.raises(AttributeError, match=re.escape(
+            "model tiny_model has no output 'boundary' here: its tasks are depth; ask for it, or "
+            'use a model that was trained for it') + '$'):
+        _ = predictions.boundary
+
+
+def test_pictures_for_people_are_made_of_the_maps(predictor, image):
+    """Of the network's small maps: the same as of maps at their own size."""
+    predictions = predictor.predict(image)
+    maps, card = predictions.maps, predictions.card
+    size = predictions.size
+    assert size == (200, 320) and predictions.input_size == (96, 160)
+    assert predictions.image is image
+    np.testing.assert_array_equal(predictions.semantic, nearest(maps['semantic'], size))
+    np.testing.assert_array_equal(predictions.semantic_color, nearest(
+        colors.colorize(maps['semantic'], colors.class_table(card)), size))
+    small = maps['depth'] * np.float32(predictions.depth_scale)
+    small = np.where((small >= 0.5) & (small <= 70) & (maps['depth'] <= 70), small, np.nan)
+    np.testing.assert_array_equal(predictions.depth_color, linear(colors.colorize(
+        colors.depth_index(small, (0.5, 70.0)), colors.depth_table()), size))
+    nowhere = np.isnan(small)
+    assert 0 < nowhere.mean() < 0.5
+    np.testing.assert_allclose(predictions.normals, postprocess.normals(
+        np.where(nowhere, np.float32(0), maps['normals']), size), atol=1e-6)
+    share = np.where(nowhere, np.nan, maps['depth_uncertainty'] / maps['depth'])
+    np.testing.assert_allclose(
+        predictions.depth_uncertainty_color.astype(int),
+        postprocess.share_color(share.astype(np.float32), size), atol=1)

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import yaml
 
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.model_card import load_card, ModelCardError, save_card
@@ -40,7 +41,9 @@ def test_all_outputs_have_the_contracts_shapes_and_types(predictor, quarters):
     for name, shape, dtype in (
             ('semantic', (192, 320), np.uint8), ('confidence', (192, 320), np.uint8),
             ('semantic_color', (192, 320, 3), np.uint8), ('overlay', (192, 320, 3), np.uint8),
-            ('depth', (192, 320), np.float32), ('depth_color', (192, 320, 3), np.uint8),
+            ('depth', (192, 320), np.float32), ('depth_uncertainty', (192, 320), np.float32),
+            ('depth_uncertainty_color', (192, 320, 3), np.uint8),
+            ('depth_color', (192, 320, 3), np.uint8),
             ('normals', (192, 320, 3), np.float32), ('normals_color', (192, 320, 3), np.uint8),
             ('boundary', (192, 320), np.uint8)):
         value = getattr(predictions, name)
@@ -59,6 +62,19 @@ def test_classes_and_colours(predictor, quarters):
     assert predictions.confidence[CENTRES[3]] == pytest.approx(85, abs=1)
 
 
+def test_only_some_classes(predictor, quarters):
+    whole, some = predictor.predict(quarters), predictor.predict(quarters)
+    some.show_only([1, 2])
+    gone = whole.semantic == 0
+    assert gone.any()
+    assert not gone.all()
+    np.testing.assert_array_equal(some.semantic, np.where(gone, 255, whole.semantic))
+    np.testing.assert_array_equal(some.confidence, np.where(gone, 0, whole.confidence))
+    np.testing.assert_array_equal(
+        some.semantic_color, np.where(gone[..., None], 0, whole.semantic_color))
+    np.testing.assert_array_equal(some.depth, whole.depth)
+
+
 def test_depth_in_metres_by_focal_length(predictor, quarters):
     at, sky = CENTRES[0], CENTRES[3]
     brightness = (200 / 127.5 - 1 - 1 - 1) / 3
@@ -70,6 +86,45 @@ def test_depth_in_metres_by_focal_length(predictor, quarters):
     half = predictor.predict(quarters, (100, 100))
     assert half.depth[at] == pytest.approx(same.depth[at] / 2, rel=1e-4)
     assert np.isnan(half.depth[sky])  # beyond range at the card's focal length: 40 m is no sky
+
+
+def test_depth_uncertainty_is_a_share_of_depth_for_any_camera(predictor, quarters):
+    for focal in ((200, 200), (100, 100), (None)):
+        predictions = predictor.predict(quarters, focal)
+        unsure, depth = predictions.depth_uncertainty, predictions.depth
+        np.testing.assert_array_equal(np.isnan(unsure), np.isnan(depth))
+        assert np.isnan(unsure[CENTRES[3]])
+        for at, red in zip(CENTRES[:3], (200 / 127.5 - 1, -1, -1), strict=True):
+            assert unsure[at] / depth[at] == pytest.approx(0.1 * math.exp(red), rel=1e-3)
+            grey = predictions.depth_uncertainty_color[at]
+            assert grey == pytest.approx(min(255, 51 * math.exp(red)), abs=1)
+        assert tuple(predictions.depth_uncertainty_color[CENTRES[3]]) == (0, 0, 160)
+
+
+def test_a_model_folder_of_before_works(tiny_model, tmp_path, quarters):
+    """Its card has none of the new keys, its graph no uncertainty."""
+    onnx = pytest.importorskip('onnx', reason='writing a model needs onnx')
+    folder = shutil.copytree(tiny_model, tmp_path / 'old')
+    graph = onnx.load(folder / 'model.onnx')
+    outputs = [output for output in graph.graph.output if output.name != 'depth_uncertainty']
+    del graph.graph.output[:]
+    graph.graph.output.extend(outputs)
+    onnx.save(graph, folder / 'model.onnx')
+    values = yaml.safe_load((folder / 'card.yaml').read_text())
+    values = {key: value for key, value in values.items()
+              if key not in ('temperature', 'uncertainty_factor')}
+    values['onnx_sha256'] = hashlib.sha256((folder / 'model.onnx').read_bytes()).hexdigest()
+    (folder / 'card.yaml').write_text(yaml.safe_dump(values))
+    old = Predictor(folder, 'onnxruntime', 1).predict(quarters)
+    new = Predictor(tiny_model, 'onnxruntime', 1).predict(quarters)
+    for name in ('semantic', 'confidence', 'depth', 'normals', 'boundary'):
+        np.testing.assert_array_equal(getattr(old, name), getattr(new, name))
+    assert not hasattr(old, 'depth_uncertainty')
+    assert not hasattr(old, 'depth_uncertainty_color')
+    assert old.sheet().shape[1] == new.sheet().shape[1]
+    with pytest.raises(EngineError, match="'depth_uncertainty' of model tiny_model is missing"):
+        save_card(replace(load_card(folder), uncertainty_factor=1.0), folder)
+        Predictor(folder, 'onnxruntime', 1)
 
 
 def test_assumed_focal_length_is_said(predictor, quarters):

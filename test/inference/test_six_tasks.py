@@ -40,7 +40,7 @@ def test_the_outputs_are_what_the_graph_gives(six, image):
 def test_the_sheet_has_two_more_panels(six, tiny_model, image):
     height = Predictor(tiny_model, 'onnxruntime', 1).predict(image).sheet().shape[0]
     sheet = Predictor(six, 'onnxruntime', 1).predict(image).sheet()
-    assert sheet.shape[0] == pytest.approx(1.5 * height, abs=9)  # a third row of three
+    assert sheet.shape[0] == pytest.approx(4 / 3 * height, abs=9)  # a fourth row of three
 
 
 def test_predict_writes_them(six, image, tmp_path):

@@ -1,22 +1,44 @@
 """Engines: each runs the same ONNX graph, behind one small protocol."""
 
+from collections.abc import Callable
 import importlib
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable, TYPE_CHECKING
 
 import numpy as np
 
-from demt_perception.inference.cpu import default_threads
+from demt_perception.inference.cpu import default_threads, has_gpu
+from demt_perception.inference.engines.building import Build, is_quantised
+from demt_perception.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from demt_perception.inference.predictions import Maps
 
 INSTALL = {
     'openvino': 'pip install openvino',
     'onnxruntime': 'pip install onnxruntime',
+    'tensorrt': 'pip install tensorrt onnx; on a Jetson apt-get install python3-libnvinfer, in a '
+                'venv made with --system-site-packages',
+    'torch': 'pip install torch onnx',
 }
 ENGINES = tuple(INSTALL)
-"""Engine names in the order in which ``auto`` tries them: OpenVINO measured fastest on CPUs."""
+"""Engine names."""
+
+AUTO = ('openvino', 'onnxruntime')
+"""Those that ``auto`` tries, in this order: OpenVINO measured fastest on CPUs."""
+
+AUTO_GPU = ('tensorrt', 'onnxruntime:cuda', 'torch:cuda')
+"""Those that it tries before, where there is an NVIDIA GPU: none of them has been measured yet."""
+
+PRECISIONS = ('f32', 'bf16', 'f16', 'int8')
+"""Types to calculate in; int8 is that of a graph that ``demt quantize`` made."""
 
 
 class EngineError(RuntimeError):
     """An engine is missing, refuses the graph, or failed on a frame; the text says the remedy."""
+
+
+class NotBuiltError(EngineError):
+    """Only an engine that the cache has was asked for, and it has none."""
 
 
 class Engine(Protocol):
@@ -25,7 +47,7 @@ class Engine(Protocol):
     Attributes:
         name: one of ``ENGINES``.
         device: the hardware's own name, e.g. of the processor.
-        precision: ``f32`` or ``bf16``: the type that it calculates in.
+        precision: one of ``PRECISIONS``: the type that it calculates in.
         reason: one line, why this engine, precision and number of threads.
     """
 
@@ -45,44 +67,93 @@ class Engine(Protocol):
         """Free the graph; no run may follow."""
 
 
+@runtime_checkable
+class PictureEngine(Engine, Protocol):
+    """An engine that can make the network's input of a picture where it runs, on a GPU."""
+
+    def preprocessor(self, card: ModelCard) -> Callable[[np.ndarray], Any] | None:
+        """Return a function of a uint8 HxWx3 BGR picture, whose result ``run`` takes.
+
+        None: the CPU is to do it.
+        """
+
+
+@runtime_checkable
+class MapsEngine(Engine, Protocol):
+    """An engine that can make outputs at the size of the pictures where it runs, on a GPU."""
+
+    def postprocessor(self) -> 'Maps | None':
+        """Return what takes the place of ``postprocess``. None: the CPU is to do it."""
+
+
 def create_engine(
     name: str, graph: bytes, shape: tuple[int, int, int, int], threads: int = 0,
+    precision: str = 'auto', build: Build | None = None,
 ) -> Engine:
     """Load a graph into an engine.
 
     Args:
-        name: one of ``ENGINES``, or ``auto`` for the first that works.
+        name: one of ``ENGINES``, or ``auto`` for the first that works. ``onnxruntime:cuda`` and
+            the like name the device, too: ``cpu``, ``cuda``, ``tensorrt`` of onnxruntime, ``cpu``
+            and ``cuda`` of torch, ``cpu`` and ``gpu`` (Intel's) of openvino.
         graph: content of the ONNX file, which holds all its weights: see ``external_data.py``.
         shape: the one input shape that will be run, 1x3xHxW.
         threads: CPU threads; 0 chooses by ``default_threads``.
+        precision: one of ``PRECISIONS``, or ``auto`` for the fastest whose outputs are within the
+            limits.
+        build: how it is built and checked.
 
     Raises:
-        EngineError: the name or the number of threads is not valid, the engine is not installed,
-            or it refuses the graph.
+        NotBuiltError: ``build.only_cached``, and the cache has none.
+        EngineError: an argument is not valid, the engine is not installed, refuses the graph or
+            cannot calculate in the precision, or is too far off in it.
     """
-    if name != 'auto' and name not in ENGINES:
+    kind, _, device = name.partition(':')
+    if name != 'auto' and kind not in ENGINES:
         raise EngineError(f'engine is {name!r}, want auto or one of {", ".join(ENGINES)}')
     if not 0 <= threads <= 1024:
         raise EngineError(f'threads is {threads}, want 0 (choose for me) to 1024')
-    threads = threads or default_threads()
+    if precision != 'auto' and precision not in PRECISIONS:
+        raise EngineError(
+            f'precision is {precision!r}, want auto or one of {", ".join(PRECISIONS)}')
+    quantised = is_quantised(graph)
+    if precision == 'int8' and not quantised:
+        raise EngineError('precision int8 needs a graph in int8: make one with demt quantize, and '
+                          'give that model')
+    order = Order(graph, shape, threads or default_threads(), 'auto' if quantised and (
+        precision == 'int8') else precision, device, build or Build())
     if name != 'auto':
-        return _load(name, graph, shape, threads, 'asked for by name')
+        return _load(kind, order, 'asked for by name')
     failures: list[str] = []
-    for candidate in ENGINES:
+    for candidate in (*AUTO_GPU, *AUTO) if has_gpu() else AUTO:
         why = '; '.join(['fastest that works', *failures])
+        kind, _, device = candidate.partition(':')
         try:
-            return _load(candidate, graph, shape, threads, why)
+            return _load(kind, order._replace(device=device), why)
+        except NotBuiltError:
+            raise
         except EngineError as error:
             failures.append(f'not {candidate}: {error}')
     raise EngineError('no engine works: ' + '; '.join(failures))
 
 
-def _load(
-    name: str, graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
-) -> Engine:
+class Order(NamedTuple):
+    """What an engine is asked for: see ``create_engine``."""
+
+    graph: bytes
+    shape: tuple[int, int, int, int]
+    threads: int
+    precision: str
+    device: str
+    build: Build
+
+
+def _load(name: str, order: Order, why: str) -> Engine:
     try:
         module = importlib.import_module(f'{__name__}.{name}')
     except Exception as error:  # a damaged or very old one raises whatever it likes
         raise EngineError(f'{name} cannot be imported ({error}): {INSTALL[name]}') from error
-    engine: Engine = module.load(graph, shape, threads, why)
+    engine: Engine = module.load_order(order, why)
+    if is_quantised(order.graph):
+        engine.precision = 'int8'
     return engine

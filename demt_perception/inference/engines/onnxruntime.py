@@ -1,21 +1,35 @@
-"""The ONNX Runtime engine: runs anywhere on the CPU, in float32."""
+"""The ONNX Runtime engine: runs anywhere on the CPU, and on NVIDIA GPUs by its providers."""
 
 import numpy as np
 import onnxruntime
 
-from demt_perception.inference.cpu import cpu_name
-from demt_perception.inference.engines import EngineError
+from demt_perception.inference.conversion import converted
+from demt_perception.inference.cpu import cpu_name, gpu_name
+from demt_perception.inference.engines import EngineError, Order
+from demt_perception.inference.engines.precision import load_chosen
+
+PROVIDERS = {'cuda': 'CUDAExecutionProvider', 'cpu': 'CPUExecutionProvider',
+             'tensorrt': 'TensorrtExecutionProvider'}
+"""By device."""
+
+TRIED = ('cuda', 'cpu')
+"""Where none is asked for, in this order. TensorRT builds for minutes at every start in this way:
+engine ``tensorrt`` keeps what it built."""
+
+LOW = {'cuda': ('f16', 'f32'), 'tensorrt': ('f16', 'f32'), 'cpu': ('f32',)}
+"""Precisions that auto tries, by device."""
 
 
 class OnnxRuntimeEngine:
-    """A graph loaded into ONNX Runtime's CPU provider."""
+    """A graph loaded into one of ONNX Runtime's providers."""
 
     name = 'onnxruntime'
-    precision = 'f32'
 
-    def __init__(self, session: onnxruntime.InferenceSession, reason: str) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, device: str, precision: str,
+                 reason: str) -> None:
         """Keep a session whose only input is ``image``."""
-        self.device = cpu_name()
+        self.device = device
+        self.precision = precision
         self.reason = reason
         self._session: onnxruntime.InferenceSession | None = session
         self._names = [output.name for output in session.get_outputs()]
@@ -35,10 +49,57 @@ class OnnxRuntimeEngine:
         self._session = None
 
 
-def load(
-    graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
-) -> OnnxRuntimeEngine:
+def load_order(order: Order, why: str) -> OnnxRuntimeEngine:
     """Load a graph; see ``create_engine``."""
+    there = onnxruntime.get_available_providers()
+    if order.device and PROVIDERS.get(order.device) not in there:
+        raise EngineError(
+            f'onnxruntime {onnxruntime.__version__} has no device {order.device!r}, it has '
+            f'{", ".join(name for name, one in PROVIDERS.items() if one in there)}: for an NVIDIA '
+            'GPU pip install onnxruntime-gpu in place of onnxruntime')
+    devices = [order.device] if order.device else [
+        name for name in TRIED if PROVIDERS[name] in there]
+    failures: list[str] = []
+    for device in devices:
+        try:
+            return _load_on(device, order, '; '.join([why, *failures]))
+        except EngineError as error:
+            if device == devices[-1]:
+                raise
+            failures.append(f'not on {device}: {error}')
+    raise EngineError(f'onnxruntime {onnxruntime.__version__} has no device that is of use, it '
+                      f'has {", ".join(there)}: pip install onnxruntime')
+
+
+def load_cpu(graph: bytes, shape: tuple[int, int, int, int], threads: int,
+             why: str) -> OnnxRuntimeEngine:
+    """Load a graph in f32 on the CPU: what all engines are compared with.
+
+    Raises:
+        EngineError: it refuses the graph.
+    """
+    return OnnxRuntimeEngine(_session(graph, shape, threads, 'cpu'), cpu_name(), 'f32',
+                             f'{why}; f32; {threads} threads, no spinning')
+
+
+def _load_on(device: str, order: Order, why: str) -> OnnxRuntimeEngine:
+    if device == 'cpu':
+        if order.precision not in ('auto', 'f32'):
+            raise EngineError(
+                f'onnxruntime calculates in f32 on the CPU, not in {order.precision}: use '
+                'precision auto or f32, or engine openvino')
+        return load_cpu(order.graph, order.shape, order.threads, why)
+
+    def make(precision: str) -> OnnxRuntimeEngine:
+        return OnnxRuntimeEngine(
+            _session(converted(order.graph, precision), order.shape, order.threads, device),
+            f'{gpu_name() or "GPU"} ({device})', precision, f'{why}; {device}')
+
+    return load_chosen(order, f'onnxruntime {device}', onnxruntime.__version__, LOW[device], make)
+
+
+def _session(graph: bytes, shape: tuple[int, int, int, int], threads: int,
+             device: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -48,10 +109,16 @@ def load(
     for index, name in enumerate(('batch', 'channels', 'H', 'W')):
         options.add_free_dimension_override_by_name(name, shape[index])
     try:
-        session = onnxruntime.InferenceSession(
-            graph, options, providers=['CPUExecutionProvider'])
+        session = onnxruntime.InferenceSession(graph, options, providers=[
+            PROVIDERS[name] for name in dict.fromkeys((device, 'cpu'))])
     except Exception as error:
         raise EngineError(
             f'onnxruntime {onnxruntime.__version__} refuses the graph ({error}); '
             'export the model again, or update onnxruntime') from error
-    return OnnxRuntimeEngine(session, f'{why}; {threads} threads, no spinning')
+    # Where a library of CUDA is missing, it says so on stderr only and takes the CPU.
+    if session.get_providers()[0] != PROVIDERS[device]:
+        raise EngineError(
+            f'onnxruntime {onnxruntime.__version__} cannot start on {device}, it took '
+            f'{session.get_providers()[0]}: check nvidia-smi, and that CUDA and cuDNN are those '
+            'that this version wants (https://onnxruntime.ai/docs/execution-providers)')
+    return session

@@ -1,75 +1,192 @@
-"""Choose between exact and fast arithmetic by measuring both."""
+"""Choose between exact and fast arithmetic: by comparing the outputs, and by measuring."""
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
+import hashlib
+import json
+import logging
 import time
+from typing import TypeVar
 
-import cv2
 import numpy as np
 
-from demt_perception.inference.engines import Engine
+from demt_perception.inference.cache import cached, EngineKey, LOADED
+from demt_perception.inference.cpu import gpu_name
+from demt_perception.inference.engines import Engine, EngineError, NotBuiltError, Order
+from demt_perception.inference.engines.building import Build, is_quantised
+from demt_perception.inference.parity import compare, Figure, MEASURES, trouble
 
 SPEED_UP = 1.15
-"""Slower than this many times the speed of f32, bf16 is not worth its rounding."""
+"""Slower than this many times the speed of f32, a lower precision is not worth its rounding."""
 
-SAME_IDS = 0.95
-MEAN_ERROR = 0.05
-"""Limits of agreement on the probe: share of equal ids, mean error over mean magnitude."""
-
-PICTURE = Path(__file__).resolve().parents[1] / 'probe.jpg'
+RULES = {'speed up': SPEED_UP, **{kind: measure.limit for kind, measure in MEASURES.items()}}
+"""All of them: where one changes, what was chosen by it is chosen again."""
 
 ROUNDS, SECONDS = 7, 3.0
 
+E = TypeVar('E', bound=Engine)
 
-def choose_precision(
-    exact: Engine, fast: Engine, shape: tuple[int, int, int, int],
-) -> tuple[str, str]:
-    """Return the precision to use and one line saying why.
 
-    Runs both engines in turn, so that other load meets both alike, on a street scene.
+class Trial:
+    """Compares engines of one graph with onnxruntime in f32.
+
+    Attributes:
+        inputs: real pictures as the network is fed them.
+        against: what is compared with, for people.
     """
-    image = probe(shape)
-    error = disagreement(exact.run(image), fast.run(image))
-    if error:
-        return exact.precision, f'{exact.precision}, {fast.precision} is not close enough: {error}'
-    times: dict[str, list[float]] = {exact.precision: [], fast.precision: []}
-    start = time.perf_counter()
-    while len(times[fast.precision]) < ROUNDS and time.perf_counter() - start < SECONDS:
-        for engine in (exact, fast):
-            before = time.perf_counter()
-            engine.run(image)
-            times[engine.precision].append(time.perf_counter() - before)
-    # The best of each: on a busy machine anything else measures the neighbours.
-    ratio = min(times[exact.precision]) / min(times[fast.precision])
-    if ratio < SPEED_UP:
-        return exact.precision, (f'{exact.precision}, {fast.precision} is only {ratio:.2f} times '
-                                 'as fast')
-    return fast.precision, (f'{fast.precision}, {ratio:.1f} times as fast as {exact.precision} '
-                            'and close to it')
+
+    def __init__(self, graph: bytes, shape: tuple[int, int, int, int], threads: int,
+                 build: Build) -> None:
+        """Run onnxruntime on the pictures, where it is installed and takes the graph."""
+        self.inputs = build.check.inputs(shape)
+        self._limits = build.check.limits
+        self._progress = build.progress
+        self.against = ''
+        try:
+            from demt_perception.inference.engines import onnxruntime
+            engine = onnxruntime.load_cpu(graph, shape, threads, '')
+        except (ImportError, EngineError):
+            self._wanted: list[dict[str, np.ndarray]] | None = None
+            return
+        build.progress('running onnxruntime in f32 on real pictures, to compare with')
+        self._wanted = [engine.run(image) for image in self.inputs]
+        self.against = 'onnxruntime f32'
+        engine.close()
+
+    def figures(self, engine: Engine, exact: Callable[[], Engine]) -> list[Figure]:
+        """Return how far an engine is off.
+
+        Args:
+            engine: to judge.
+            exact: returns one to compare with where there is no onnxruntime.
+        """
+        if self._wanted is None:
+            other = exact()
+            self._wanted = [other.run(image) for image in self.inputs]
+            self.against = f'{other.name} {other.precision}'
+        self._progress(f'comparing {engine.name} {engine.precision} with {self.against}')
+        return compare(self._wanted, [engine.run(image) for image in self.inputs], self._limits)
 
 
-def disagreement(exact: dict[str, np.ndarray], fast: dict[str, np.ndarray]) -> str:
-    """Return the first output that differs beyond the limits, with its figure; '' if none."""
-    for name, wanted in exact.items():
-        seen = fast[name]
-        if wanted.dtype.kind in 'iu':
-            same = float((seen == wanted).mean())
-            if not same >= SAME_IDS:
-                return f'{name} has {same:.1%} equal ids, want {SAME_IDS:.0%}'
-        else:
-            error = float(np.abs(seen - wanted).mean() / max(np.abs(wanted).mean(), 1e-6))
-            if not error <= MEAN_ERROR:  # also where it is NaN
-                return f'{name} differs by {error:.1%}, want at most {MEAN_ERROR:.0%}'
-    return ''
+def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
+           trial: Callable[[], Trial]) -> tuple[E, str]:
+    """Return an engine in the first precision within the limits, and one line why.
 
+    Args:
+        asked: ``auto`` or the precision that it must be.
+        candidates: in the order to try; the last is to be compared with where there is no
+            onnxruntime.
+        make: loads the engine in a precision.
+        trial: returns what compares; called where something is to be compared.
 
-def probe(shape: tuple[int, int, int, int]) -> np.ndarray:
-    """Return a generated street scene, float32 1x3xHxW, scaled about as networks are fed.
-
-    On noise, where a network is unsure of everything, rounding looks worse than it is on a road.
+    Raises:
+        EngineError: none is within the limits, or the one that was asked for is not.
     """
-    picture = cv2.imread(str(PICTURE), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise FileNotFoundError(f'{PICTURE} cannot be read: install demt_perception again')
-    image = cv2.resize(picture, (shape[3], shape[2]), interpolation=cv2.INTER_AREA)
-    scaled = (image[..., ::-1].astype(np.float32) - 127) / 100
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+    refused: list[str] = []
+    for precision in candidates if asked == 'auto' else (asked,):
+        try:
+            engine = make(precision)
+        except NotBuiltError:
+            raise
+        except EngineError as error:
+            if asked != 'auto' or precision == candidates[-1]:
+                raise
+            refuse(f'not {precision}: {error}', refused)
+            continue
+        seen = trial()
+        figures = seen.figures(engine, lambda: make(candidates[-1]))
+        if not (outside := trouble(figures)):
+            return engine, ', '.join([f'{precision}, {describe(figures, seen)}', *refused])
+        engine.close()
+        text = f'{precision} is too far off {seen.against} ({outside})'
+        if asked != 'auto':
+            raise EngineError(f'{engine.name}: {text}: use precision auto or {candidates[-1]}, or '
+                              "widen the limits on the model's card")
+        refuse(text, refused)
+    raise EngineError('no precision is close enough: ' + ', '.join(refused))
+
+
+def load_chosen(order: Order, name: str, version: str, candidates: Sequence[str],
+                make: Callable[[str], E]) -> E:
+    """Load an engine in the precision that ``settle`` chooses; the choice is kept in the cache.
+
+    Args:
+        order: what is asked for.
+        name: of engine and device, for the cache.
+        version: of the engine.
+        candidates: see ``settle``.
+        make: see ``settle``.
+    """
+    if is_quantised(order.graph):
+        candidates = ('f32',)   # of what is not in int8
+    key = EngineKey(
+        graph_sha256=hashlib.sha256(order.graph).hexdigest(), engine=f'{name} choice',
+        version=version, device=gpu_name(), capabilities='', precision=order.precision,
+        shape=order.shape, options={**RULES, **order.build.rules})
+    made: list[E] = []
+    rebuilt: dict[str, E] = {}
+
+    def decide() -> list[str]:
+        if order.build.only_cached:
+            raise NotBuiltError(f'{name} has not been built yet: see demt build')
+        engine, why = settle(
+            order.precision, candidates, lambda name: rebuilt.pop(name, None) or make(name),
+            lambda: Trial(order.graph, order.shape, order.threads, order.build))
+        made[:] = [engine]
+        return [engine.precision, why]
+
+    def restored(payload: bytes) -> list[str]:
+        precision, why = json.loads(payload)
+        engine = make(precision)
+        if 'built in' in engine.reason:   # what was compared is no more
+            rebuilt[precision] = engine
+            raise EngineError('the engine is another one')
+        made[:] = [engine]
+        return [precision, why]
+
+    (_, why), kept = cached(key, decide, lambda choice: json.dumps(choice).encode(), restored,
+                            order.build.progress, 0 if order.build.only_cached else PATIENCE,
+                            order.build.fresh)
+    engine = made[0]
+    for unused in rebuilt.values():
+        unused.close()
+    before = ', as chosen before' if kept == LOADED else ''
+    engine.reason = f'{why}{before}; {engine.reason}'
+    return engine
+
+
+PATIENCE = 1800.0
+"""Seconds to wait for another process that builds the same: the slowest builds take 20 minutes."""
+
+
+def refuse(text: str, refused: list[str]) -> None:
+    """Note aloud that a precision is not taken."""
+    refused.append(text)
+    logging.getLogger(__name__).warning(text)
+
+
+def describe(figures: Sequence[Figure], trial: Trial) -> str:
+    """Return how close an engine is, on one line."""
+    return f'within the limits of {trial.against} ({", ".join(map(str, figures))})'
+
+
+def speed_up(exact: Engine, fast: Engine, image: np.ndarray) -> float:
+    """Return how many times as fast one engine is as another.
+
+    Runs both in turn, so that other load meets both alike.
+    """
+    times: dict[int, list[float]] = {0: [], 1: []}
+    ratio = 0.0
+    for _ in range(2):  # a bad moment of the machine is not to decide for every later start
+        start = time.perf_counter()
+        for _ in range(ROUNDS):
+            for index, engine in enumerate((exact, fast)):
+                before = time.perf_counter()
+                engine.run(image)
+                times[index].append(time.perf_counter() - before)
+            if time.perf_counter() - start >= SECONDS:
+                break
+        # The best of each: on a busy machine anything else measures the neighbours.
+        ratio = min(times[0]) / min(times[1])
+        if ratio >= SPEED_UP:
+            break
+    return ratio

@@ -1,0 +1,394 @@
+"""Measure the GPU part of this package in one go, in under 5 minutes; see docs/gpu.md.
+
+    python benchmarks/gpu_check.py --out gpu_check.json
+
+Needs torch with CUDA and onnx. What else is there is measured as well: onnxruntime-gpu, tensorrt,
+and onnxscript to export the DeMT network for these two. What fails is a line of the result, with
+the reason, and not the end of the run. ``--device cpu`` tries the script itself, on small images.
+
+One run of everything is one image from the host's memory to results in the host's memory. Limits
+are measured on the same GPU: matrix products and copies of device memory, with nothing else.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+import contextlib
+import json
+from pathlib import Path
+import platform
+import tempfile
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from demt_perception.inference import postprocess
+from demt_perception.inference.cpu import cpu_name
+from demt_perception.inference.engines import torch as torch_engine
+from demt_perception.inference.engines.torch_graph import convert
+from demt_perception.inference.engines.torch_maps import TorchMaps
+from demt_perception.inference.models import DEFAULT_MODEL, find_model
+from demt_perception.model_card import load_card
+from demt_perception.networks import create_model, fuse
+from demt_perception.networks.deploy import Deployed
+
+Outputs = dict[str, np.ndarray]
+Run = Callable[[np.ndarray], Outputs]
+DEADLINE = 280.0
+"""Seconds after which nothing more is begun."""
+
+ROUNDS = 1000
+TYPES = {'f32': torch.float32, 'bf16': torch.bfloat16, 'f16': torch.float16}
+
+
+class Traffic(TorchDispatchMode):
+    """Adds up the bytes that operators read and write, each on its own: what fusing saves from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (),
+                           kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        read = {one.data_ptr(): one for one in flat(args)}
+        written = {one.data_ptr(): one for one in flat([result])}
+        if not set(written) <= set(read):  # else a view: nothing moves
+            self.bytes += sum(one.numel() * one.element_size()
+                              for one in (*read.values(), *written.values()))
+        return result
+
+
+def flat(values: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in lists of lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from flat(value)
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
+    parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
+    parser.add_argument('--out', type=Path, default=Path('gpu_check.json'))
+    parser.add_argument('--seconds', type=float, default=3.0, help='of each measurement')
+    arguments = parser.parse_args()
+    if arguments.device == 'cuda' and not torch.cuda.is_available():
+        parser.error(f'torch {torch.__version__} sees no NVIDIA GPU: check nvidia-smi and install '
+                     'torch for CUDA, or try the script with --device cpu')
+    check = Check(arguments.device, arguments.seconds)
+    for measure in (check.demt, check.shipped, check.outputs, check.demt_compiled,
+                    check.demt_exported):
+        with check.expecting(measure.__name__):
+            measure()
+    check.result['seconds'] = round(time.monotonic() - check.start, 1)
+    arguments.out.write_text(json.dumps(check.result, indent=1) + '\n', encoding='utf-8')
+    print(f'written: {arguments.out} after {check.result["seconds"]} s')
+
+
+class Check:
+    """The rows of the result, and what they have in common."""
+
+    def __init__(self, device: str, seconds: float) -> None:
+        self.start = time.monotonic()
+        self.device, self.seconds = device, seconds
+        self.gpu = device == 'cuda'
+        self.result: dict[str, Any] = {'host': host(device), 'limits': limits(device), 'rows': []}
+        self.size = (448, 576) if self.gpu else (64, 96)
+        self.low = 'f16' if self.gpu else 'bf16'
+        print(json.dumps(self.result['host']), json.dumps(self.result['limits']), sep='\n')
+
+    @contextlib.contextmanager
+    def expecting(self, what: str) -> Iterator[None]:
+        """Note what fails, and go on."""
+        try:
+            yield
+        except Exception as error:
+            row = {'what': what, 'error': f'{type(error).__name__}: {error}'[:600]}
+            self.result['rows'].append(row)
+            print(json.dumps(row))
+
+    def row(self, model: str, engine: str, precision: str, make: Callable[[], Run],
+            image: np.ndarray, wanted: Outputs | None, work: dict[str, float]) -> Outputs | None:
+        """Measure one way to run a model; return its outputs."""
+        name, outputs = f'{model}, {engine}, {precision}', None
+        with self.expecting(name):
+            if time.monotonic() - self.start > DEADLINE:
+                raise TimeoutError(f'not begun: {DEADLINE:.0f} s are over')
+            before = time.monotonic()
+            run = make()
+            outputs = run(image)
+            row: dict[str, Any] = {
+                'model': model, 'engine': engine, 'precision': precision,
+                'input': list(image.shape), 'ready_s': round(time.monotonic() - before, 2),
+                'latency_ms': latency(run, image, self.seconds)}
+            if wanted is not None:
+                row['parity'] = parity(wanted, outputs)
+            seconds = row['latency_ms']['p50'] / 1000
+            known = self.result['limits']
+            if 2e-9 * work['macs'] > 1e-3:
+                row['share_of_arithmetic'] = round(
+                    2e-12 * work['macs'] / seconds / known[f'{precision}_tflops'], 4)
+            row['share_of_bandwidth_if_nothing_is_fused'] = round(
+                1e-9 * work[f'{precision}_bytes'] / seconds / known['gb_per_s'], 4)
+            self.result['rows'].append(row)
+            print(f'{name}: {json.dumps(row["latency_ms"])} {json.dumps(row.get("parity"))}',
+                  flush=True)
+        return outputs
+
+    def demt(self) -> None:
+        """DeMT Swin-T, NYUD, random weights: the networks themselves in torch."""
+        torch.manual_seed(0)
+        plain = create_model('demt', 'swin_t', 'nyud').eval()
+        names = tuple(plain.tasks)
+        self.fused = Deployed(fuse(plain, self.size), names, 10.0, 'linear').eval()
+        self.plain = Deployed(plain, names, 10.0, 'linear').eval().to(self.device)
+        self.fused.to(self.device)
+        self.image = picture((1, 3, *self.size))
+        tensor = torch.from_numpy(self.image).to(self.device)
+        self.work, own = self.counted(self.fused, tensor), self.counted(self.plain, tensor)
+        self.wanted = self.row('demt_swin_t_nyud', 'torch eager, plain network', 'f32',
+                               lambda: network(self.plain, tensor, 'f32'), self.image, None, own)
+        for engine, precision, mode in (
+                ('torch eager, fused', 'f32', ''), ('torch eager, fused', self.low, ''),
+                ('torch CUDA graph, fused', 'f32', 'graphs'),
+                ('torch CUDA graph, fused', self.low, 'graphs'))[:None if self.gpu else 2]:
+            self.row('demt_swin_t_nyud', engine, precision,
+                     lambda precision=precision, mode=mode: network(
+                         self.fused, tensor, precision, mode),
+                     self.image, self.wanted, self.work)
+
+    def demt_compiled(self) -> None:
+        """The same through torch.compile, which takes a minute to be ready."""
+        tensor = torch.from_numpy(self.image).to(self.device)
+        if self.gpu:
+            for precision, mode in (('f32', 'compile'), (self.low, 'compile+graphs')):
+                self.row('demt_swin_t_nyud', f'torch {mode}, fused', precision,
+                         lambda precision=precision, mode=mode: network(
+                             self.fused, tensor, precision, mode),
+                         self.image, self.wanted, self.work)
+
+    def shipped(self) -> None:
+        """The model that ships, in every engine."""
+        folder = find_model(DEFAULT_MODEL)
+        card = load_card(folder)
+        shape = (1, 3, *(card.input_size if self.gpu else (96, 160)))
+        self.graph(card.name, (folder / card.onnx).read_bytes(), picture(shape), None)
+
+    def outputs(self) -> None:
+        """What follows the network: small maps to outputs of 1280x720, on CPU and GPU."""
+        size = (720, 1280) if self.gpu else (90, 160)
+        rng = np.random.default_rng(0)
+        depth, normals = rng.random((72, 128), np.float32), rng.random((3, 72, 128), np.float32)
+        depth[:20] = np.nan
+        ids = rng.integers(0, 11, (144, 256), np.uint8)
+        for name, maps in (('CPU', postprocess), (self.device, TorchMaps(self.device))):
+            def run(_: np.ndarray, maps: Any = maps) -> Outputs:
+                return {'depth': maps.depth(depth, size), 'normals': maps.normals(normals, size),
+                        'semantic': maps.nearest(ids, size)}
+            self.result.setdefault('outputs', {})[f'postprocessing on {name}'] = latency(
+                run, depth, self.seconds)
+
+    def demt_exported(self) -> None:
+        """DeMT as an ONNX graph, for the engines that take one."""
+        if not self.gpu:
+            return
+        from demt_perception.training.export import write_onnx
+        if time.monotonic() - self.start > DEADLINE:
+            raise TimeoutError(f'not exported: {DEADLINE:.0f} s are over')
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'demt.onnx')
+            write_onnx(self.fused.cpu(), self.size, path, free=())
+            content = path.read_bytes()
+        self.graph('demt_swin_t_nyud', content, self.image, self.wanted)
+
+    def graph(self, name: str, content: bytes, image: np.ndarray, wanted: Outputs | None) -> None:
+        """Measure an ONNX graph in every engine; without ``wanted``, in all of torch's modes."""
+        shape = image.shape
+        tensor = torch.from_numpy(image).to(self.device)
+        work = self.counted(convert(content, shape).to(self.device), tensor)
+        if wanted is None:
+            wanted = self.row(
+                name, 'torch eager', 'f32', lambda: torch_engine.load(
+                    content, shape, 2, '', 'f32', self.device, 'eager').run, image, None, work)
+            modes = (('f32', 'graphs'), (self.low, 'graphs'), ('f32', 'compile'),
+                     (self.low, 'compile+graphs')) if self.gpu else ((self.low, 'eager'),)
+        else:
+            modes = ((self.low, 'graphs'),)
+        for precision, mode in modes:
+            self.row(name, f'engine torch, {mode}', precision,
+                     lambda precision=precision, mode=mode: torch_engine.load(
+                         content, shape, 2, '', precision, self.device, mode).run,
+                     image, wanted, work)
+        self.row(name, f'onnxruntime {"CUDA" if self.gpu else "CPU"}', 'f32',
+                 lambda: onnxruntime_run(content, self.gpu), image, wanted, work)
+        if self.gpu:
+            for precision in ('f32', 'f16'):
+                self.row(name, 'engine tensorrt', precision,
+                         lambda precision=precision: tensorrt_run(content, shape, precision),
+                         image, wanted, work)
+
+    def counted(self, module: torch.nn.Module, image: torch.Tensor) -> dict[str, float]:
+        """Return multiply-accumulates and the bytes that operators move, by precision."""
+        work: dict[str, float] = {}
+        with torch.no_grad():
+            with FlopCounterMode(display=False) as counter:
+                module(image)
+            work['macs'] = counter.get_total_flops() // 2
+            for precision in ('f32', self.low):
+                with autocast(self.device, precision), Traffic() as traffic:
+                    module(image)
+                work[f'{precision}_bytes'] = traffic.bytes
+        return work
+
+
+def network(module: torch.nn.Module, image: torch.Tensor, precision: str, mode: str = '') -> Run:
+    """Return a function that runs a network; TF32 is off, so f32 is f32."""
+    place = image.clone()
+
+    def call(tensor: torch.Tensor) -> Any:
+        with torch.inference_mode(), autocast(place.device.type, precision):
+            return function(tensor)
+
+    function = torch.compile(module, dynamic=False) if mode.startswith('compile') else module
+    done = torch_engine.recorded(call, place) if mode.endswith('graphs') else call
+
+    def run(host: np.ndarray) -> Outputs:
+        place.copy_(torch.from_numpy(host))
+        return {name: np.array((one.float() if one.is_floating_point() else one).cpu().numpy())
+                for name, one in zip(module.names, done(place), strict=True)}
+    return run
+
+
+def autocast(device: str, precision: str) -> Any:
+    """Return the context of a precision; weights are cast in every run."""
+    return torch.autocast(device, TYPES[precision], cache_enabled=False) \
+        if precision != 'f32' else contextlib.nullcontext()
+
+
+def onnxruntime_run(content: bytes, gpu: bool) -> Run:
+    """Return a function that runs a graph in ONNX Runtime."""
+    import onnxruntime
+
+    provider = 'CUDAExecutionProvider' if gpu else 'CPUExecutionProvider'
+    if gpu and hasattr(onnxruntime, 'preload_dlls'):
+        onnxruntime.preload_dlls()  # finds CUDA where torch has brought it
+    if provider not in onnxruntime.get_available_providers():
+        raise RuntimeError(f'no {provider}: pip install onnxruntime-gpu')
+    session = onnxruntime.InferenceSession(
+        content, providers=[(provider, {'use_tf32': '0'} if gpu else {})])
+    if session.get_providers()[0] != provider:
+        raise RuntimeError(f'{provider} does not start: its CUDA or cuDNN is not found')
+    names = [output.name for output in session.get_outputs()]
+    return lambda image: dict(zip(names, session.run(names, {'image': image}), strict=True))
+
+
+def tensorrt_run(content: bytes, shape: tuple[int, int, int, int], precision: str) -> Run:
+    """Return a function that runs a graph in TensorRT."""
+    from demt_perception.inference.engines import tensorrt
+
+    if precision != 'f32':
+        from demt_perception.inference.conversion import converted
+        content = converted(content, precision)
+    return tensorrt.load(content, shape, 1, '', precision).run
+
+
+def picture(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an image of soft blobs with edges, scaled about as networks are fed."""
+    noise = np.random.default_rng(0).standard_normal((*shape[2:], 3)).astype(np.float32)
+    soft = sum(cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (2, 8, 24))
+    edged = np.where(soft[..., :1] > 0, soft, -0.5 * soft)
+    return np.ascontiguousarray((edged / edged.std()).transpose(2, 0, 1)[None])
+
+
+def latency(run: Run, image: np.ndarray, seconds: float) -> dict[str, float]:
+    """Return percentiles in milliseconds."""
+    times: list[float] = []
+    warm = time.perf_counter() + seconds / 5
+    while time.perf_counter() < warm:
+        run(image)
+    end = time.perf_counter() + seconds
+    while not times or (len(times) < ROUNDS and time.perf_counter() < end):
+        start = time.perf_counter()
+        run(image)
+        times.append(1000 * (time.perf_counter() - start))
+    found = {f'p{p}': round(float(np.percentile(times, p)), 3) for p in (50, 95, 99)}
+    return {**found, 'runs': len(times)}
+
+
+def parity(wanted: Outputs, seen: Outputs) -> dict[str, float]:
+    """Return equal ids, degrees between normals, and relative errors of the rest, as means."""
+    found = {}
+    for name, value in wanted.items():
+        other = seen[name]
+        if value.dtype == np.uint8:
+            found[f'{name}_same'] = float((value == other).mean())
+        elif name == 'normals':
+            cosine = (value * other).sum(1).clip(-1, 1)
+            found['normals_degrees'] = float(np.degrees(np.arccos(cosine)).mean())
+        else:
+            found[f'{name}_relative'] = float(
+                np.abs(value - other).mean() / max(np.abs(value).mean(), 1e-6))
+    return {name: float(f'{value:.4g}') for name, value in found.items()}
+
+
+def limits(device: str) -> dict[str, float]:
+    """Measure what the device reaches: matrix products by precision, copies of its memory."""
+    side = 4096 if device == 'cuda' else 128
+    found = {}
+    for name, dtype in TYPES.items():
+        a = torch.randn(side, side, device=device).to(dtype)
+        found[f'{name}_tflops'] = round(2e-12 * side**3 / best(lambda a=a: a @ a, device), 3)
+    size = (256 if device == 'cuda' else 16) << 20
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    found['gb_per_s'] = round(2e-9 * size / best(lambda: target.copy_(source), device), 1)
+    return found
+
+
+def best(function: Callable[[], Any], device: str) -> float:
+    """Return the seconds of the fastest of some runs."""
+    times = []
+    for _ in range(20 if device == 'cuda' else 5):
+        synchronise(device)
+        start = time.perf_counter()
+        for _ in range(4):
+            function()
+        synchronise(device)
+        times.append((time.perf_counter() - start) / 4)
+    return min(times)
+
+
+def synchronise(device: str) -> None:
+    """Wait for the GPU."""
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def host(device: str) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    found: dict[str, Any] = {
+        'device': cpu_name(), 'cpu': cpu_name(), 'python': platform.python_version(),
+        'torch': torch.__version__, 'cuda': torch.version.cuda}
+    if device == 'cuda':
+        properties = torch.cuda.get_device_properties(0)
+        found.update(
+            device=properties.name, memory_gib=round(properties.total_memory / 2**30, 1),
+            multiprocessors=properties.multi_processor_count,
+            capability=f'{properties.major}.{properties.minor}')
+    for name in ('onnxruntime', 'tensorrt', 'onnx'):
+        with contextlib.suppress(Exception):  # what a broken one raises is its own matter
+            found[name] = __import__(name).__version__
+    return found
+
+
+if __name__ == '__main__':
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    main()
