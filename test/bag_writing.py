@@ -34,13 +34,17 @@ def write_sqlite3(path: Path, rows: list[tuple[str, int, bytes]],
 
 
 def write_mcap(path: Path, rows: list[tuple[str, int, bytes]],
+               kinds: dict[str, str] | None = None, latched: tuple[str, ...] = (),
                **options: object) -> None:
     mcap = pytest.importorskip('mcap.writer', reason='the package mcap is not installed')
     with path.open('wb') as file:
         writer = mcap.Writer(file, chunk_size=400, **options)
         writer.start(profile='ros2')
-        schema = writer.register_schema(STRING, 'ros2msg', b'string data')
-        channels = {name: writer.register_channel(name, 'cdr', schema)
+        schemas = {kind: writer.register_schema(kind, 'ros2msg', b'string data')
+                   for kind in (STRING, *(kinds or {}).values())}
+        channels = {name: writer.register_channel(name, 'cdr', schemas[
+                        (kinds or {}).get(name, STRING)],
+                        {'offered_qos_profiles': '- durability: 1'} if name in latched else {})
                     for name in dict.fromkeys(row[0] for row in rows)}
         for name, time_ns, data in rows:
             writer.add_message(channels[name], time_ns, data, time_ns)

@@ -1,17 +1,26 @@
-"""A bag: a rosbag2 folder, or one storage file, read message by message."""
+"""A bag: a rosbag2 folder, or one storage file or ROS 1 bag, read message by message."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
+import re
 import tempfile
+from typing import Any
+import zlib
 
 from demt_perception.bags.compression import decompress_file, message_decompressor
 from demt_perception.bags.mcap_storage import McapStorage
 from demt_perception.bags.metadata import Metadata, METADATA_FILE, read_metadata
 from demt_perception.bags.records import BagError, IncompleteBagError, Message, Topic
+from demt_perception.bags.ros1_storage import Ros1Storage
 from demt_perception.bags.sqlite3_storage import Sqlite3Storage
 
-STORAGE_SUFFIXES = ('.mcap', '.db3')
+STORAGE_SUFFIXES = ('.mcap', '.db3', '.bag')
+
+_END = 65536
+
+Storage = McapStorage | Sqlite3Storage | Ros1Storage
 
 
 class Bag:
@@ -20,14 +29,16 @@ class Bag:
     Attributes:
         path: what was opened.
         topics: topics by name, in the order of the storage.
+        fingerprints: of the storage files: size in bytes, and checksum of both ends.
     """
 
     def __init__(self, path: Path, metadata: Metadata) -> None:
         """Open all storage files; `open_bag` is the usual way here."""
         self.path = path
+        self.fingerprints: list[list[int]] = []
         self._metadata = metadata
         self._unpacked: tempfile.TemporaryDirectory | None = None
-        self._storages: list[McapStorage | Sqlite3Storage] = []
+        self._storages: list[Storage] = []
         self._decompress = None
         try:
             if metadata.compression_mode == 'message':
@@ -53,7 +64,7 @@ class Bag:
             self._unpacked.cleanup()
             self._unpacked = None
 
-    def messages(self, names: Iterable[str]) -> Iterator[Message]:
+    def messages(self, names: Iterable[str]) -> Generator[Message, None, None]:
         """Yield the messages of the named topics in recording order.
 
         Raises:
@@ -83,11 +94,12 @@ class Bag:
             raise BagError(f'{self.path} has no topic {name}; it has: {sorted(self.topics)}')
         if topic.encoding != 'cdr':
             raise BagError(f'{self.path}: {name} is serialised as {topic.encoding!r}, want cdr '
-                           '(a ROS 1 bag must be converted: `rosbags-convert`)')
+                           f'(of ROS 1, types that ROS 2 has too, alike; {topic.type} is none)')
 
-    def _open_storage(self, file: Path) -> McapStorage | Sqlite3Storage:
+    def _open_storage(self, file: Path) -> Storage:
         if not file.is_file():
             raise BagError(f'{file} is not there: the bag is incomplete')
+        self.fingerprints.append(_fingerprint(file))
         if file.suffix == '.zstd':
             if self._unpacked is None:
                 self._unpacked = tempfile.TemporaryDirectory(prefix='demt_bag_')
@@ -96,6 +108,8 @@ class Bag:
             return McapStorage(file)
         if file.suffix == '.db3':
             return Sqlite3Storage(file)
+        if file.suffix == '.bag':
+            return Ros1Storage(file)
         raise BagError(f'{file} is of an unknown kind, want one of {STORAGE_SUFFIXES}')
 
     def _merge_topics(self) -> dict[str, Topic]:
@@ -106,13 +120,13 @@ class Bag:
                 if before is not None:
                     count = (None if before.count is None or topic.count is None
                              else before.count + topic.count)
-                    topic = Topic(name, topic.type, count, topic.encoding)
+                    topic = replace(topic, count=count)
                 topics[name] = topic
         return topics
 
 
 def open_bag(path: str | Path) -> Bag:
-    """Open a rosbag2 folder, a folder with storage files, or one ``.mcap`` or ``.db3`` file.
+    """Open a rosbag2 folder, a folder with storage files, or one of those or a ROS 1 ``.bag``.
 
     Raises:
         BagError: there is no bag at the path, or it cannot be read.
@@ -122,14 +136,35 @@ def open_bag(path: str | Path) -> Bag:
         return Bag(path, Metadata((path,), {}, '', ''))
     if (path / METADATA_FILE).is_file():
         return Bag(path, read_metadata(path))
-    files = tuple(sorted(file for file in path.glob('*') if is_storage_file(file)))
+    files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
+                         key=natural_order))
     if not files:
         raise BagError(f'{path} is not a bag: want a folder with {METADATA_FILE}, or a file that '
                        f'ends in one of {STORAGE_SUFFIXES}')
     return Bag(path, Metadata(files, {}, '', ''))
 
 
+def holds_bag(folder: Path) -> bool:
+    """Tell whether a folder is a bag, or has files of one."""
+    return (folder / METADATA_FILE).exists() or any(map(is_storage_file, folder.glob('*')))
+
+
+def natural_order(path: Path) -> list[Any]:
+    """Sort key by which ``drive_10`` follows ``drive_9``."""
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part)
+            for part in re.split(r'(\d+)', path.name)]
+
+
 def is_storage_file(path: Path) -> bool:
-    """Tell whether a path is a rosbag2 storage file, by its name."""
+    """Tell whether a path is a storage file, by its name."""
     name = path.name.removesuffix('.zstd')
     return path.is_file() and name.endswith(STORAGE_SUFFIXES)
+
+
+def _fingerprint(file: Path) -> list[int]:
+    """Return what tells recordings of equal length apart: a header or footer has its times."""
+    size = file.stat().st_size
+    with open(file, 'rb') as opened:
+        check = zlib.crc32(opened.read(_END))
+        opened.seek(max(0, size - _END))
+        return [size, zlib.crc32(opened.read(_END), check)]

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+import shutil
 from typing import Any
 
-from demt_perception.bags.records import BagError
+from demt_perception.bags.records import BagError, MOST_BYTES
 
-# A message is an image at most; a damaged header must not ask for all memory.
-_MESSAGE_LIMIT = 1 << 30
+MOST_TIMES, ALWAYS_FINE = 1000, 1 << 30
+"""A file may unpack to so many times its size, or so many bytes: pictures become a tenth."""
+LEFT_FREE = 1 << 30
+"""Bytes of the disk that unpacking leaves free; of a small disk a tenth."""
+_PART = 1 << 20
 
 
 def _zstandard(path: Path) -> Any:
@@ -23,13 +27,30 @@ def decompress_file(path: Path, folder: Path) -> Path:
     """Decompress a ``.zstd`` storage file into a folder and return the new file.
 
     Raises:
-        BagError: the file is damaged, or the package ``zstandard`` is missing.
+        BagError: the file is damaged, unpacks to too much or to more than there is room for, or
+            the package ``zstandard`` is missing.
     """
     zstandard = _zstandard(path)
     target = folder / path.stem
+    most = max(ALWAYS_FINE, MOST_TIMES * path.stat().st_size)
+    disk = shutil.disk_usage(folder)
+    room = max(disk.free - min(LEFT_FREE, disk.total // 10), 0)
+    written = 0
     try:
-        with path.open('rb') as source, target.open('wb') as sink:
-            zstandard.ZstdDecompressor().copy_stream(source, sink)
+        with path.open('rb') as packed, target.open('wb') as sink:
+            source = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+            while part := source.read(_PART):
+                written += len(part)
+                if written > most:
+                    raise BagError(
+                        f'{path} unpacks to over {MOST_TIMES} times its size, and over '
+                        f'{ALWAYS_FINE} bytes, which no recording does: where it can be trusted, '
+                        'unpack it with `unzstd`')
+                if written > room:
+                    raise BagError(
+                        f'{path} unpacks to over {written} bytes, and {folder} has room for '
+                        f'{room}: set TMPDIR to a folder with more')
+                sink.write(part)
     except (zstandard.ZstdError, OSError) as error:
         raise BagError(f'{path} cannot be decompressed: {error}') from error
     return target
@@ -46,9 +67,10 @@ def message_decompressor(path: Path) -> Callable[[bytes], bytes]:
 
     def decompress(data: bytes) -> bytes:
         try:
-            if zstandard.frame_content_size(data) > _MESSAGE_LIMIT:
-                raise BagError(f'{path}: a compressed message claims over {_MESSAGE_LIMIT} bytes')
-            return decompressor.decompress(data, max_output_size=_MESSAGE_LIMIT)
+            if zstandard.frame_content_size(data) > MOST_BYTES:
+                raise BagError(f'{path}: a compressed message claims over {MOST_BYTES} bytes '
+                               'unpacked, which no honest one has: the bag is damaged')
+            return decompressor.decompress(data, max_output_size=MOST_BYTES)
         except (zstandard.ZstdError, MemoryError) as error:
             raise BagError(f'{path}: a message cannot be decompressed: {error}') from error
 

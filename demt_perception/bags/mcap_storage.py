@@ -4,14 +4,17 @@ Files whose recording was cut off have no index at their end: those are read fro
 as far as they go.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+import io
 from pathlib import Path
 from typing import Any
 
-from demt_perception.bags.records import BagError, Message, Topic
+from demt_perception.bags import mcap_records as mcap
+from demt_perception.bags.records import BagError, is_latched, Message, Topic
 
-# No honest record is larger; a damaged length field must not ask for all memory.
-_RECORD_LIMIT = 1 << 30
+_QOS = 'offered_qos_profiles'
 
 
 class McapStorage:
@@ -23,18 +26,14 @@ class McapStorage:
         Raises:
             BagError: the package ``mcap`` is missing, or the file is not MCAP.
         """
-        try:
-            from mcap.reader import SeekingReader
-        except ImportError as error:
-            raise BagError(
-                f'{path}: reading MCAP needs a package: pip install mcap zstandard') from error
+        if find_spec('mcap') is None:
+            raise BagError(f'{path}: reading MCAP needs a package: pip install mcap zstandard')
         self._path = path
         self._file = path.open('rb')
-        self._indexed = True
+        self._chunks: list[Any] = []
+        self._topic_of: dict[int, str] = {}
         try:
-            reader = self._guard(lambda: SeekingReader(
-                self._file, validate_crcs=True, record_size_limit=_RECORD_LIMIT))
-            self.topics = self._topics_of_index(reader)
+            self.topics = self._topics_of_index()
         except BagError:
             self.close()
             raise
@@ -51,65 +50,101 @@ class McapStorage:
         Raises:
             BagError: a record is damaged; what came before it has been yielded.
         """
-        from mcap.reader import NonSeekingReader, SeekingReader
         self._guard(lambda: self._file.seek(0))
-        if self._indexed:
-            reader: Any = SeekingReader(
-                self._file, validate_crcs=True, record_size_limit=_RECORD_LIMIT)
-        else:
-            reader = NonSeekingReader(
-                self._file, validate_crcs=True, record_size_limit=_RECORD_LIMIT)
-        rows = reader.iter_messages(topics=sorted(names), log_time_order=self._indexed)
+        rows = self._by_time(names) if self._chunks else self._as_written(names)
         while True:
             row = self._guard(lambda: next(rows, None))
             if row is None:
                 return
-            _, channel, message = row
-            yield Message(channel.topic, message.log_time, message.data)
+            yield row
 
-    def _topics_of_index(self, reader: Any) -> dict[str, Topic]:
+    def _by_time(self, names: set[str]) -> Iterator[Message]:
+        wanted = {key for key, topic in self._topic_of.items() if topic in names}
+        for message in mcap.in_order(self._file, self._chunks, wanted):
+            yield Message(self._topic_of[message.channel_id], message.log_time, message.data)
+
+    def _as_written(self, names: set[str]) -> Iterator[Message]:
+        topics: dict[int, str] = {}
+        for kind, body in self._records():
+            if kind == mcap.CHANNEL:
+                channel = mcap.parse(kind, body)
+                topics[channel.id] = channel.topic
+            elif kind == mcap.MESSAGE:
+                topic = topics[int.from_bytes(body[:2], 'little')]
+                if topic in names:
+                    message = mcap.parse(kind, body)
+                    yield Message(topic, message.log_time, message.data)
+
+    def _records(self) -> Iterator[tuple[int, bytes]]:
+        """Yield all records from the start of the file, those within chunks one by one."""
+        self._file.seek(0)
+        for kind, body in mcap.read_records(self._file, checked=True):
+            if kind == mcap.CHUNK:
+                chunk = mcap.unpack(mcap.parse(kind, body))
+                yield from mcap.read_records(io.BytesIO(chunk))
+            else:
+                yield kind, body
+
+    def _topics_of_index(self) -> dict[str, Topic]:
         try:
-            summary = self._guard(reader.get_summary)
+            found = self._guard(self._summary)
         except BagError:
-            summary = None
-        if summary is None or not summary.chunk_indexes:
-            self._indexed = False
+            found = {}
+        self._chunks = found.get(mcap.CHUNK_INDEX, [])
+        if not self._chunks:
             return self._topics_by_reading()
-        statistics = summary.statistics
+        self._guard(lambda: mcap.check_index(self._chunks))
+        counts: Counter[str] = Counter()   # a topic has a channel for each of its publishers
+        schemas = {schema.id: schema.name for schema in found.get(mcap.SCHEMA, ())}
+        statistics = found.get(mcap.STATISTICS, ())
+        channels = {channel.id: channel for channel in found.get(mcap.CHANNEL, ())}
+        for channel in channels.values():
+            self._topic_of[channel.id] = channel.topic
+            for one in statistics[-1:]:
+                counts[channel.topic] += one.channel_message_counts.get(channel.id, 0)
         return {
             channel.topic: Topic(
-                channel.topic,
-                summary.schemas[channel.schema_id].name
-                if channel.schema_id in summary.schemas else '',
-                statistics.channel_message_counts.get(channel.id, 0) if statistics else None,
-                channel.message_encoding)
-            for channel in summary.channels.values()
+                channel.topic, schemas.get(channel.schema_id, ''),
+                counts[channel.topic] if statistics else None,
+                channel.message_encoding, is_latched(channel.metadata.get(_QOS)))
+            for channel in channels.values()
         }
+
+    def _summary(self) -> dict[int, list[Any]]:
+        """Return what lies between data and footer, by kind."""
+        found: dict[int, list[Any]] = {}
+        self._file.seek(-mcap.FOOTER_BYTES, io.SEEK_END)
+        kind, body = next(mcap.read_records(self._file))
+        if kind != mcap.FOOTER:
+            raise ValueError('it has no footer')
+        start = mcap.parse(kind, body).summary_start
+        if start:
+            self._file.seek(start)
+            for kind, body in mcap.read_records(self._file):
+                if kind in (mcap.SCHEMA, mcap.CHANNEL, mcap.CHUNK_INDEX, mcap.STATISTICS):
+                    found.setdefault(kind, []).append(mcap.parse(kind, body))
+        return found
 
     def _topics_by_reading(self) -> dict[str, Topic]:
         """List the topics of a file without an index; damage ends the list, not the reading."""
-        from mcap.records import Channel, Schema
-        from mcap.stream_reader import StreamReader
-        self._file.seek(0)
-        records = self._guard(lambda: StreamReader(
-            self._file, record_size_limit=_RECORD_LIMIT)).records
+        records = self._records()
         schemas: dict[int, str] = {}
         topics: dict[str, Topic] = {}
         while True:
             try:
-                record = self._guard(lambda: next(records, None))
+                kind, record = self._guard(lambda: _parsed(next(records, (0, b''))))
             except BagError:
                 if not topics:
                     raise
                 return topics
-            if record is None:
+            if not kind:
                 return topics
-            if isinstance(record, Schema):
+            if kind == mcap.SCHEMA:
                 schemas[record.id] = record.name
-            elif isinstance(record, Channel):
+            elif kind == mcap.CHANNEL:
                 topics[record.topic] = Topic(
                     record.topic, schemas.get(record.schema_id, ''), None,
-                    record.message_encoding)
+                    record.message_encoding, is_latched(record.metadata.get(_QOS)))
 
     def _guard(self, call: Callable[[], Any]) -> Any:
         """Call into the MCAP parser, which answers damage with many kinds of exception."""
@@ -119,3 +154,9 @@ class McapStorage:
             raise BagError(
                 f'{self._path} is damaged or not MCAP ({type(error).__name__}: {error}); '
                 '`mcap recover` saves what is readable') from error
+
+
+def _parsed(record: tuple[int, bytes]) -> tuple[int, Any]:
+    """Return kind and content, parsed where it belongs to a topic."""
+    kind, body = record
+    return kind, mcap.parse(kind, body) if kind in (mcap.SCHEMA, mcap.CHANNEL) else None

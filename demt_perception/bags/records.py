@@ -1,7 +1,12 @@
 """What a bag holds, and how reading one can fail."""
 
 from dataclasses import dataclass
+import re
 from typing import NamedTuple
+
+MOST_BYTES = 1 << 30
+"""Of one record, chunk or message, packed and unpacked. No honest one is larger: a chunk of
+rosbag2 has a megabyte or one message, and the greatest picture that the node takes 200 MB."""
 
 
 class BagError(Exception):
@@ -21,12 +26,19 @@ class Topic:
         type: ROS type, e.g. ``sensor_msgs/msg/Image``.
         count: number of messages; None where the storage does not tell without reading it all.
         encoding: serialization of the messages; ``cdr`` for everything written by ROS 2.
+        latched: whether who comes late was to get the last message, too (transient local).
     """
 
     name: str
     type: str
     count: int | None
     encoding: str = 'cdr'
+    latched: bool = False
+
+
+def is_latched(qos: object) -> bool:
+    """Tell whether rosbag2's ``offered_qos_profiles`` say transient local, by number or name."""
+    return isinstance(qos, str) and bool(re.search(r'durability: (1|transient_local)\b', qos))
 
 
 class Message(NamedTuple):
@@ -35,3 +47,20 @@ class Message(NamedTuple):
     topic: str
     time_ns: int  # when it was recorded, nanoseconds since 1970
     data: bytes
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One topic of a bag to be written.
+
+    Attributes:
+        topic: full name.
+        kind: ROS type, ``sensor_msgs/msg/Image``.
+        schema: its definition, as ``ros2msg`` has it.
+        qos: YAML text of rosbag2's ``offered_qos_profiles``.
+    """
+
+    topic: str
+    kind: str
+    schema: str
+    qos: str

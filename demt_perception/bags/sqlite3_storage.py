@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+import re
 import sqlite3
 
-from demt_perception.bags.records import BagError, Message, Topic
+from demt_perception.bags.records import BagError, is_latched, Message, Topic
+
+_PLAIN = re.compile(r'CREATE (TABLE|(UNIQUE )?INDEX) ', re.IGNORECASE)
+_STEPS, _STEPS_A_BYTE = 100_000, 16
+"""Instructions of sqlite3 between two looks at the limit, and the limit for each byte of the file:
+empty messages take under 4."""
 
 
 class Sqlite3Storage:
@@ -20,7 +26,12 @@ class Sqlite3Storage:
         # as_uri() quotes what an SQLite URI would misread in a file name.
         self._database = sqlite3.connect(
             f'{path.resolve().as_uri()}?mode=ro', uri=True, check_same_thread=False)
+        self._steps = 0
+        # A damaged tree of pages can have more rows than any disk holds.
+        self._most = _STEPS_A_BYTE * path.stat().st_size + _STEPS * 10
+        self._database.set_progress_handler(self._too_long, _STEPS)
         try:
+            self._check_tables()
             self.topics = self._read_topics()
         except BagError:
             self.close()
@@ -38,26 +49,48 @@ class Sqlite3Storage:
         """
         marks = ','.join('?' * len(names))
         query = (
-            'SELECT topics.name, messages.timestamp, messages.data FROM messages '
+            'SELECT topics.name, messages.timestamp, messages.rowid FROM messages '
             'JOIN topics ON messages.topic_id = topics.id '
             f'WHERE topics.name IN ({marks}) ORDER BY messages.timestamp, messages.id')
-        for name, time_ns, data in self._rows(query, *sorted(names)):
-            if not isinstance(time_ns, int) or not isinstance(data, bytes):
+        self._steps = 0
+        for name, time_ns, row in self._rows(query, *sorted(names)):
+            # Not with the others: to sort them, sqlite3 would write all data to the disk again.
+            data = next(self._rows('SELECT data FROM messages WHERE rowid = ?', row), (None,))[0]
+            if not isinstance(time_ns, int) or time_ns < 0 or not isinstance(data, bytes):
                 raise BagError(f'{self._path} is damaged: a message of {name} has time '
                                f'{time_ns!r} and data of type {type(data).__name__}')
             yield Message(name, time_ns, data)
 
+    def _too_long(self) -> bool:
+        """Tell, every so often, whether more was done than a file of this size takes."""
+        self._steps += _STEPS
+        return self._steps > self._most
+
+    def _check_tables(self) -> None:
+        """Refuse what no recorder writes: a view or a generated column can be endless."""
+        for (text,) in self._rows('SELECT sql FROM sqlite_master'):
+            if text is not None and not (isinstance(text, str) and _PLAIN.match(text)):
+                raise BagError(f'{self._path} holds {str(text)[:60]!r}, want plain tables and '
+                               'indexes alone, as rosbag2 writes: it was made by something else')
+        for table in 'topics', 'messages':
+            hidden = [row[1] for row in self._rows(f"PRAGMA table_xinfo('{table}')") if row[6]]
+            if hidden:
+                raise BagError(f'{self._path}: {table} computes its column {hidden[0]!r}, want '
+                               'plain tables, as rosbag2 writes: it was made by something else')
+
     def _read_topics(self) -> dict[str, Topic]:
         counts = dict(self._rows('SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'))
         topics = {}
-        for key, name, kind, encoding in self._rows(
-                'SELECT id, name, type, serialization_format FROM topics ORDER BY id'):
+        columns = [row[1] for row in self._rows("PRAGMA table_info('topics')")]
+        qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
+        for key, name, kind, encoding, offered in self._rows(
+                f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'):
             if not all(isinstance(value, str) for value in (name, kind, encoding)):
                 raise BagError(f'{self._path} is damaged: topic {name!r} of type {kind!r}')
-            topics[name] = Topic(name, kind, counts.get(key, 0), encoding)
+            topics[name] = Topic(name, kind, counts.get(key, 0), encoding, is_latched(offered))
         return topics
 
-    def _rows(self, query: str, *values: str) -> Iterator[tuple]:
+    def _rows(self, query: str, *values: object) -> Iterator[tuple]:
         try:
             yield from self._database.execute(query, values)
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:

@@ -45,6 +45,21 @@ def test_a_folder_without_metadata_is_read_by_its_files(tmp_path, write_storage)
     assert read(tmp_path, '/a', '/b') == ROWS
 
 
+def test_files_without_metadata_are_read_in_the_order_of_their_numbers(tmp_path, write_storage):
+    """As a recorder that was killed leaves them."""
+    for number in range(11):
+        write_storage(tmp_path / f'bag_{number}', ROWS[number:number + 1])
+    assert read(tmp_path, '/a', '/b') == ROWS[:11]
+
+
+def test_recordings_of_one_length_are_told_apart(tmp_path, write_storage):
+    prints = []
+    for name, rows in ('a', ROWS), ('b', [(n, t + 1, d) for n, t, d in ROWS]):
+        with open_bag(write_storage(tmp_path / name, rows)) as bag:
+            prints += bag.fingerprints
+    assert prints[0] != prints[1]
+
+
 def test_version_1_metadata_names_files_with_their_folder(tmp_path, write_storage):
     file = write_storage(tmp_path / 'bag_0', ROWS)
     write_metadata(tmp_path, [f'somewhere/{file.name}'], {'/a': 30, '/b': 30})
@@ -99,6 +114,21 @@ def test_a_cut_off_mcap_is_read_as_far_as_it_goes(tmp_path):
             rows.append(tuple(row))
     assert 0 < len(rows) < len(ROWS)
     assert rows == ROWS[:len(rows)]
+
+
+def test_an_mcap_that_ends_between_two_records_is_no_whole_one(tmp_path):
+    path = tmp_path / 'one.mcap'
+    write_mcap(path, ROWS)
+    whole = path.read_bytes()
+    at, ends = 8, []
+    while at + 9 <= len(whole) - 8:
+        at += 9 + int.from_bytes(whole[at + 1:at + 9], 'little')
+        ends.append(at)
+    assert ends.pop() == len(whole) - 8   # of the footer
+    for end in ends[:-8]:   # what follows is the summary
+        path.write_bytes(whole[:end])
+        with pytest.raises(BagError, match=r'damaged|cut off'), open_bag(path) as bag:
+            list(bag.messages(['/a', '/b']))
 
 
 def test_opening_changes_no_file(tmp_path, write_storage):

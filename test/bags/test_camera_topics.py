@@ -1,7 +1,7 @@
 import pytest
 
 from demt_perception.bags import BagError, camera_topics, Topic
-from demt_perception.bags.camera_topics import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
+from demt_perception.bags.camera_topics import all_cameras, CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 
 
 def choose(*topics):
@@ -38,3 +38,12 @@ def test_the_only_camera_info_is_taken_wherever_it_is():
 def test_no_images_says_what_there_is():
     with pytest.raises(BagError, match=r'no images.*/chatter \(std_msgs/msg/String, 3\)'):
         choose(('/chatter', 'std_msgs/msg/String', 3))
+
+
+@pytest.mark.parametrize('names', [
+    (), ('/f/image_raw', '/f/image_raw/compressed')])
+def test_no_two_cameras_have_one_name(names):
+    topics = ({'/front': IMAGE, '/front/image_raw': IMAGE} if not names else
+              {names[0]: IMAGE, names[1]: COMPRESSED_IMAGE})
+    cameras = all_cameras({name: Topic(name, kind, 2) for name, kind in topics.items()}, names)
+    assert {camera.name for camera in cameras} == {name.strip('/') for name in topics}

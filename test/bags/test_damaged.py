@@ -80,6 +80,22 @@ def test_arbitrary_metadata(tmp_path, text):
         open_bag(tmp_path)
 
 
+@pytest.mark.parametrize('text', [
+    'a: !!timestamp foo', 'a: !!int ""', 'a: !!bool x', 'a: !!float ""',
+    'rosbag2_bagfile_information: {relative_file_paths: [a.db3], topics_with_message_count: '
+    '[{topic_metadata: {name: /a}, message_count: .inf}]}'])
+def test_odd_yaml_is_an_error_of_the_bag(tmp_path, text):
+    (tmp_path / 'metadata.yaml').write_text(text)
+    with pytest.raises(BagError, match=r'metadata\.yaml'):
+        open_bag(tmp_path)
+
+
+def test_a_time_before_time_is_damage(tmp_path):
+    write_sqlite3(tmp_path / 'bag.db3', [('/a', -5, message('x'))])
+    with open_bag(tmp_path / 'bag.db3') as bag, pytest.raises(BagError, match='time -5'):
+        list(bag.messages(['/a']))
+
+
 def test_damaged_compressed_messages(tmp_path):
     write_sqlite3(tmp_path / 'bag.db3', ROWS)
     write_metadata(tmp_path, ['bag.db3'], {'/a': 20}, ('zstd', 'MESSAGE'))
