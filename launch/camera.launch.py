@@ -3,6 +3,8 @@
 ros2 launch demt_perception camera.launch.py image_topic:=/front/image_raw
 ros2 launch demt_perception camera.launch.py source:=0 rviz:=true
 ros2 launch demt_perception camera.launch.py source:=drive.mp4 image_transport:=compressed
+ros2 launch demt_perception camera.launch.py cameras:=front,left image_topic:=image_raw
+ros2 launch demt_perception camera.launch.py cameras:=front,left source:=0,2
 """
 
 import os
@@ -16,6 +18,12 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from demt_perception.ros.launching import (
+    cameras_of,
+    node_remappings,
+    source_parameters,
+    source_remappings,
+)
 from demt_perception.ros.transport import transport_environment
 from demt_perception.targets import detect_target, TARGETS
 
@@ -24,15 +32,24 @@ SHARE = Path(get_package_share_directory('demt_perception'))
 ARGUMENTS = (
     DeclareLaunchArgument(
         'source', default_value='',
-        description='video file, folder of images, device index or bag to publish on '
-                    'image_topic; empty = the topic exists already'),
+        description='device index, stream, video file, folder of images, bag or generated, to '
+                    'publish on image_topic; with cameras one for each, separated by commas; '
+                    'empty = the topics exist already'),
+    DeclareLaunchArgument(
+        'device_format', default_value='',
+        description='what is asked of a device, such as MJPG 1920x1080@30'),
+    DeclareLaunchArgument(
+        'cameras', default_value='',
+        description='names of several cameras on one engine, separated by commas; their images '
+                    'are on NAME/<image_topic>; empty = one camera'),
     DeclareLaunchArgument(
         'image_topic', default_value='image',
         description='image topic; camera_info is its sibling. With image_transport:=compressed '
                     'the name without /compressed'),
     DeclareLaunchArgument(
         'camera_info_file', default_value='',
-        description='calibration YAML of the source, as written by camera_calibration'),
+        description='calibration YAML of the source, as written by camera_calibration; with '
+                    'cameras, {camera} in it stands for the name'),
     DeclareLaunchArgument(
         'image_transport', default_value='', choices=['', 'raw', 'compressed'],
         description='how the images come; empty = as the parameter file says'),
@@ -50,6 +67,12 @@ ARGUMENTS = (
         'autostart', default_value='', choices=['', 'true', 'false'],
         description='configure and activate the node by itself; empty = as the parameter file '
                     'says'),
+    DeclareLaunchArgument(
+        'respawn', default_value='true', choices=['true', 'false'],
+        description='start the perception node again, 2 s after it has ended for whatever reason: '
+                    'where an engine hangs for good, it ends by itself (docs/reliability.md). One '
+                    'that cannot start, as of a wrong parameter file, is started without end: end '
+                    'the launch, not the node'),
     DeclareLaunchArgument('log_level', default_value='info', description='logging severity'),
     DeclareLaunchArgument(
         'rviz', default_value='false', choices=['true', 'false'], description='start RViz too'),
@@ -65,20 +88,15 @@ def start_nodes(context: LaunchContext) -> list:
     if target == 'auto':
         target = detect_target()
     params_file = value('params_file') or str(SHARE / 'config' / f'{target}.yaml')
-    topic = value('image_topic')
-    remappings = [
-        ('image', topic),
-        ('image/compressed', f'{topic}/compressed'),
-        ('camera_info', topic.rpartition('/')[0] + '/camera_info' if '/' in topic
-         else 'camera_info'),
-    ]
+    cameras = cameras_of(value('cameras'), value('source'), value('image_topic'))
     parameters: dict = {'use_sim_time': value('use_sim_time') == 'true'}
     if value('image_transport'):
         parameters['image_transport'] = value('image_transport')
-    autostart = {'autostart': value('autostart') == 'true'} if value('autostart') else {}
+    own: dict = {'autostart': value('autostart') == 'true'} if value('autostart') else {}
+    if value('cameras'):
+        own['cameras'] = [camera.name for camera in cameras]
     common = {
         'namespace': value('namespace'),
-        'remappings': remappings,
         'output': 'screen',
         'arguments': ['--ros-args', '--log-level', value('log_level')],
     }
@@ -86,17 +104,20 @@ def start_nodes(context: LaunchContext) -> list:
         LogInfo(msg=f'demt_perception: target {target}, parameters {params_file}'),
         Node(
             package='demt_perception', executable='perception_node', name='demt_perception',
-            parameters=[params_file, parameters | autostart],
-            **common),
+            parameters=[params_file, parameters | own],
+            remappings=node_remappings(cameras), respawn=value('respawn') == 'true',
+            respawn_delay=2.0, **common),
     ]
-    if value('source'):
-        actions.append(Node(
-            package='demt_perception', executable='camera_source', name='camera',
+    actions += [
+        Node(
+            package='demt_perception', executable='camera_source',
+            name=f'{camera.name}_camera' if camera.name else 'camera',
+            # As text: a source of 0 would become a number.
             parameters=[parameters, {
-                # As text: a source of 0 would become a number.
-                'source': ParameterValue(value('source'), value_type=str),
-                'camera_info_file': ParameterValue(value('camera_info_file'), value_type=str)}],
-            **common))
+                name: ParameterValue(text, value_type=str) for name, text in source_parameters(
+                    camera, value('camera_info_file'), value('device_format')).items()}],
+            remappings=source_remappings(camera), **common)
+        for camera in cameras if camera.source]
     return actions
 
 

@@ -6,7 +6,7 @@ class BadImageError(ValueError):
 
     Attributes:
         reason: short name under which it is counted: zero_size, bad_size, wrong_step,
-            short_data, unknown_encoding or decode_failed.
+            short_data, unknown_encoding, decode_failed, or too_old: see ``frame.check_age``.
     """
 
     def __init__(self, reason: str, text: str) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 import logging
 from pathlib import Path
 
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from demt_perception.bags import BagError, camera_topics, IncompleteBagError, Message, open_bag
 from demt_perception.bags.camera_topics import IMAGE
+from demt_perception.ros.serialized import deserialize
 from demt_perception.ros.sources import Frame, Source, SourceError
 
 BAG_RATE = 10.0
@@ -47,7 +47,7 @@ def open_bag_source(path: Path) -> Source:
                     else:
                         recorded = _deserialize(message, image_type)
                         yield Frame(recorded, (message.time_ns - times[0]) / 1e9, camera_info,
-                                    recorded.header.frame_id)
+                                    recorded.header.frame_id, image.name)
         except BagError as error:
             raise SourceError(str(error)) from error
 
@@ -65,6 +65,6 @@ def _readable(messages: Iterator[Message]) -> Iterator[Message]:
 
 def _deserialize(message: Message, kind: type) -> Image | CompressedImage | CameraInfo:
     try:
-        return deserialize_message(message.data, kind)
-    except Exception as error:  # rclpy raises its own C error type, unknown to Python
+        return deserialize(message.data, kind)
+    except ValueError as error:
         raise SourceError(f'a message of {message.topic} is damaged: {error}') from error

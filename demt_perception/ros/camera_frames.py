@@ -8,8 +8,8 @@ import cv2
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from demt_perception.ros.camera_info_file import fit_camera_info
-from demt_perception.ros.compressed import decode, image_size
-from demt_perception.ros.conversions import to_bgr
+from demt_perception.ros.compressed import checked_size, decode
+from demt_perception.ros.conversions import check_image, to_bgr
 from demt_perception.ros.sources import Frame, SourceError
 
 TRANSPORTS = ('raw', 'compressed')
@@ -41,11 +41,12 @@ def preparation(transport: str, calibration: CameraInfo | None) -> Callable[[Fra
 
 
 def _size(image: Any) -> tuple[int, int]:
-    """Return width and height."""
+    """Return width and height; raises BadImageError."""
     if isinstance(image, CompressedImage):
-        height, width = image_size(bytes(image.data))
+        height, width = checked_size(bytes(image.data), image.format)
         return width, height
     if isinstance(image, Image):
+        check_image(image)
         return image.width, image.height
     return image.shape[1], image.shape[0]
 

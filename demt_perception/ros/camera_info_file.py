@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sensor_msgs.msg import CameraInfo
-import yaml
 
+from demt_perception.inference.preprocess import LONGEST_SIDE
+from demt_perception.outside import read_yaml
 from demt_perception.ros.camera_model import scaled_camera_info
 
 
@@ -21,18 +22,20 @@ def read_camera_info(path: str | Path) -> CameraInfo:
         CameraInfoError: the file cannot be read, or a value is missing or wrong.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-        info = CameraInfo()
-        info.width, info.height = int(values['image_width']), int(values['image_height'])
-        info.distortion_model = str(values['distortion_model'])
-        info.d = _matrix(values['distortion_coefficients'])
-        info.k = _matrix(values['camera_matrix'])
-        info.r = _matrix(values['rectification_matrix'])
-        info.p = _matrix(values['projection_matrix'])
+        values = read_yaml(path)
     except OSError as error:
         raise CameraInfoError(f'camera_info_file {path} cannot be read: {error}') from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AssertionError,
-            OverflowError) as error:
+    except ValueError as error:
+        raise CameraInfoError(f'camera_info_file {path} is {error}') from error
+    try:
+        info = CameraInfo()
+        info.width, info.height = _side(values['image_width']), _side(values['image_height'])
+        info.distortion_model = _text(values['distortion_model'])
+        info.d = _matrix(values['distortion_coefficients'])
+        info.k = _matrix(values['camera_matrix'], 3, 3)
+        info.r = _matrix(values['rectification_matrix'], 3, 3)
+        info.p = _matrix(values['projection_matrix'], 3, 4)
+    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
         raise CameraInfoError(
             f'camera_info_file {path} is not a calibration as camera_calibration writes it '
             f'({type(error).__name__}: {error})') from error
@@ -54,9 +57,30 @@ def fit_camera_info(info: CameraInfo, width: int, height: int) -> CameraInfo:
     return scaled
 
 
-def _matrix(entry: Any) -> list[float]:
-    """Return the values of a ``{rows, cols, data}`` entry."""
+def _side(value: Any) -> int:
+    if not isinstance(value, int) or not 0 < value <= LONGEST_SIDE:
+        raise ValueError(f'a side of the images is {value!r:.40}, want 1 to {LONGEST_SIDE} pixels')
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'a {type(value).__name__} where a text belongs')
+    return value
+
+
+def _matrix(entry: Any, rows: int | None = None, cols: int | None = None) -> list[float]:
+    """Return the values of a ``{rows, cols, data}`` entry; of any size where none is wanted.
+
+    Newer rclpy takes any number of values, and sends what lies behind them in memory, too.
+    """
+    shape = entry['rows'], entry['cols']
+    if not all(isinstance(length, int) for length in shape):
+        raise TypeError('rows and cols of a matrix are not both whole numbers')
+    wanted = shape[0] if rows is None else rows, shape[1] if cols is None else cols
     values = [float(v) for v in entry['data']]
-    if len(values) != entry['rows'] * entry['cols'] or not all(map(math.isfinite, values)):
-        raise ValueError(f'want {entry["rows"]}x{entry["cols"]} finite values, got {values}')
+    if shape != wanted or len(values) != wanted[0] * wanted[1] or (
+            not all(map(math.isfinite, values))):
+        raise ValueError(f'want {wanted[0]}x{wanted[1]} finite values, got {len(values)} called '
+                         f'{shape[0]}x{shape[1]}: {values!r:.200}')
     return values

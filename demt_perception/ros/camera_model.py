@@ -26,11 +26,11 @@ def check_camera_info(info: Any, width: int, height: int) -> None:
         raise BadCameraInfoError(
             f'camera_info is for {size[0]}x{size[1]}, the images are {width}x{height}: publish '
             'the camera_info of this image topic')
-    if not all(map(math.isfinite, (*info.k, *info.p))):
+    if not all(map(math.isfinite, (*info.k, *info.p, *info.d))):
         raise BadCameraInfoError(
-            f'camera_info holds NaN or infinity (K = {_text(info.k)}, P = {_text(info.p)}): '
-            'calibrate the camera again')
-    fx, fy = _focal(info)
+            f'camera_info holds NaN or infinity (K = {_text(info.k)}, P = {_text(info.p)}, '
+            f'D = {_text(info.d)}): calibrate the camera again')
+    fx, fy = focal_lengths(info)   # with binning: 1e-320 pixels over 640 are none
     if not (fx > 0 and fy > 0):
         raise BadCameraInfoError(
             f'camera_info has focal lengths {fx:g} and {fy:g}, want positive pixels: the camera '
@@ -43,6 +43,21 @@ def focal_lengths(info: Any) -> tuple[float, float]:
     return fx / max(info.binning_x, 1), fy / max(info.binning_y, 1)
 
 
+def cropped_camera_info(info: Any, left: int, top: int, width: int, height: int) -> Any:
+    """Return a copy of a camera_info for a part of its image, in pixels of that image.
+
+    As REP 104 has it: K and P stay, the part is its region of interest, in pixels of the full
+    resolution. The copy is shallow.
+    """
+    new = copy.copy(info)
+    x, y = _region(info)[:2]
+    across, down = max(info.binning_x, 1), max(info.binning_y, 1)
+    new.roi = type(info.roi)(
+        x_offset=x + left * across, y_offset=y + top * down, width=width * across,
+        height=height * down, do_rectify=info.roi.do_rectify)
+    return new
+
+
 def scaled_camera_info(info: Any, width: int, height: int) -> Any:
     """Return a copy of a checked camera_info for the same view at another size.
 
@@ -51,7 +66,9 @@ def scaled_camera_info(info: Any, width: int, height: int) -> Any:
     """
     new = copy.copy(info)
     left, top, right, bottom = _region(info)
-    if (left, top, right, bottom) == (0, 0, width, height):
+    if ((left, top, right, bottom) == (0, 0, width, height) == (0, 0, info.width, info.height)
+            and max(info.binning_x, info.binning_y) <= 1):
+        new.roi = type(info.roi)()
         return new
     x, y = width / (right - left), height / (bottom - top)
     new.width, new.height = width, height
@@ -71,7 +88,8 @@ def is_distorted(info: Any) -> bool:
 
 
 def _focal(info: Any) -> tuple[float, float]:
-    if info.p[0] or info.p[5]:
+    """Return those of the image: K's where the lens is still in it, see ``rectification``."""
+    if (info.p[0] or info.p[5]) and not is_distorted(info):
         return info.p[0], info.p[5]
     return info.k[0], info.k[4]
 

@@ -1,157 +1,20 @@
-"""Publishes a video, a folder of images, a camera device or a bag as a ROS camera.
+"""Publishes a camera, a stream, a video, a folder of images or a bag: the entry of the node.
 
-Topics (relative, to be remapped):
-    image (sensor_msgs/Image): bgr8; frames of a bag keep their recorded encoding.
-    image/compressed (sensor_msgs/CompressedImage): instead, with ``image_transport:=compressed``.
-    camera_info (sensor_msgs/CameraInfo): where a calibration is known, stamped as its image.
-
-Every frame is stamped with the node's clock at the moment it leaves the source: a recording is
-played as if it were seen now, so that latencies measured downstream are true.
+See ``camera_node.py`` for what it does. Here is only what has to be done before that is imported.
 """
 
 import sys
-import threading
-import time
-from typing import Any
 
-import numpy as np
-from rcl_interfaces.msg import ParameterDescriptor
-import rclpy
-from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
-
-from demt_perception.ros.camera_frames import preparation, TRANSPORTS
-from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
-from demt_perception.ros.conversions import ImageFiller
-from demt_perception.ros.number_parameter import declare_number
-from demt_perception.ros.read_ahead import ReadAhead
-from demt_perception.ros.sources import Frame, open_source, SourceError
-
-
-class CameraSource(Node):
-    """The node; ``finished`` is done when the source has ended or failed."""
-
-    def __init__(self) -> None:
-        """Open the source and start publishing.
-
-        Raises:
-            SourceError, CameraInfoError: a parameter names what cannot be read.
-        """
-        super().__init__('camera')
-        source = open_source(self._parameter(
-            'source', '', 'video file, folder of images, device index, rosbag2 folder or file'))
-        self._rate = declare_number(self, 'rate', 0.0, 0.0, 1000.0, ParameterDescriptor(
-            description='frames a second; 0 = as the source has them', read_only=True))
-        loop = self._parameter('loop', True, 'start anew at the end of a recording')
-        self._frame_id = self._parameter(
-            'frame_id', 'camera_optical_frame', 'frame of images that bring none')
-        info_file = self._parameter(
-            'camera_info_file', '', 'calibration YAML as written by camera_calibration')
-        transport = self._parameter('image_transport', 'raw', f'one of {TRANSPORTS}')
-        prepare = preparation(transport, read_camera_info(info_file) if info_file else None)
-
-        self._live = source.live
-        self._native_rate = source.rate
-        kind, topic = (Image, 'image') if transport == 'raw' else (
-            CompressedImage, 'image/compressed')
-        # Reliable, so that every reader can listen; a slow reader costs a frame, not the camera.
-        self._images = self._publisher(kind, topic)
-        self._infos = self._publisher(CameraInfo, 'camera_info')
-        self._filler = ImageFiller(Image(), 'bgr8')
-
-        self.finished: Future = Future()
-        self._stop = threading.Event()
-        self._reader = ReadAhead(source, loop, prepare)
-        self._player = threading.Thread(target=self._play, name='player', daemon=True)
-        self._player.start()
-        self.get_logger().info(f'publishing {self._images.topic_name}: {source.description}')
-
-    def close(self) -> None:
-        """Stop reading and publishing."""
-        self._stop.set()
-        self._reader.close()
-        self._player.join()
-
-    def _parameter(self, name: str, default: Any, description: str, **ranges: Any) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True, **ranges)
-        # A source such as 0 arrives as a number.
-        if name == 'source':
-            descriptor.dynamic_typing = True
-            return str(self.declare_parameter(name, default, descriptor).value)
-        return self.declare_parameter(name, default, descriptor).value
-
-    def _publisher(self, kind: type, topic: str) -> Any:
-        return self.create_publisher(
-            kind, topic, QoSProfile(depth=1),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
-
-    def _play(self) -> None:
-        try:
-            begin = time.monotonic()
-            for index, frame in enumerate(self._reader):
-                if not self._live:
-                    begin = self._wait(begin, index / self._rate if self._rate else frame.offset)
-                if self._stop.is_set():
-                    return
-                self._publish(frame)
-            self.finished.set_result(None)
-        except Exception as error:  # raised again in main, which ends the process
-            # Publishing fails when ROS is shut down under it: that is no error.
-            if not self._stop.is_set() and self.context.ok():
-                self.finished.set_exception(error)
-
-    def _wait(self, begin: float, offset: float) -> float:
-        """Wait until a frame is due; return the schedule's begin, moved where we are late."""
-        late = time.monotonic() - (begin + offset)
-        if late < 0:
-            self._stop.wait(-late)
-        elif late > 1 / (self._rate or self._native_rate):
-            # Catching up with a burst is nothing that a camera does.
-            begin += late
-        return begin
-
-    def _publish(self, frame: Frame) -> None:
-        header = Header(stamp=self.get_clock().now().to_msg(),
-                        frame_id=frame.frame_id or self._frame_id)
-        if isinstance(frame.image, np.ndarray):
-            message = self._filler.fill(frame.image, header)
-        else:
-            message = frame.image
-            message.header = header
-        if frame.camera_info is not None:
-            frame.camera_info.header = header
-            self._infos.publish(frame.camera_info)
-        self._images.publish(message)
+from demt_perception.ros.ending import note_signals
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until its source ends or it is stopped; return the exit code."""
-    rclpy.init(args=args)
-    try:
-        node = CameraSource()
-    except (SourceError, CameraInfoError) as error:
-        print(f'camera_source: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    try:
-        rclpy.spin_until_future_complete(node, node.finished)
-        if node.finished.exception() is not None:
-            node.get_logger().fatal(str(node.finished.exception()))
-            return 1
-        if node.finished.done():
-            node.get_logger().info('the source has ended')
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    reasons = note_signals()
+    # Importing rclpy takes a second, in which a signal may come.
+    from demt_perception.ros.camera_node import run
+
+    return run(args, reasons)
 
 
 if __name__ == '__main__':

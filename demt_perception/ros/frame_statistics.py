@@ -1,13 +1,16 @@
 """Counts frames and times stages, for diagnostics. Thread-safe. No rclpy."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import threading
 import time
 
 WINDOW = 10.0
 """Seconds that percentiles look back."""
+
+PUBLISH = 'publish '
+"""Before the topic in the name of a stage: filling and sending one message."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,25 @@ class Snapshot:
     def dropped(self) -> int:
         """Frames dropped for any reason."""
         return sum(self.drops.values())
+
+
+def total(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Return the sum of several cameras' snapshots.
+
+    Stages are those of one frame, and stay with their camera; the silence is the shortest.
+    """
+    if len(snapshots) == 1:
+        return snapshots[0]
+
+    def added(name: str) -> Counter[str]:
+        return sum((Counter(getattr(one, name)) for one in snapshots), Counter())
+
+    return Snapshot(
+        sum(one.received for one in snapshots), sum(one.processed for one in snapshots),
+        sum(one.idle for one in snapshots), added('drops'), added('events'), added('new'),
+        {name: text for one in snapshots for name, text in one.details.items()},
+        sum(one.input_rate for one in snapshots), sum(one.output_rate for one in snapshots),
+        silence=min((one.silence for one in snapshots), default=0.0))
 
 
 class Statistics:

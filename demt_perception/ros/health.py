@@ -1,9 +1,9 @@
 """Turns the node's state and statistics into a verdict and key-value pairs. No rclpy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from demt_perception.ros.frame_statistics import Snapshot
+from demt_perception.ros.frame_statistics import PUBLISH, Snapshot
 
 OK, WARN, ERROR = 0, 1, 2  # levels of diagnostic_msgs/DiagnosticStatus
 
@@ -14,28 +14,58 @@ _NORMAL_EVENTS = ('camera_infos', 'resolution_changed', 'lost_in_transport')
 
 @dataclass(frozen=True)
 class Inference:
-    """What runs: model, engine, device, precision; dashes before a model is loaded."""
+    """What runs: model, engine, device, precision; dashes before a model is loaded.
+
+    And what is being built to go on with, and how far that is; '' for nothing; why the engine
+    counts as slow; the name of what is wrong with it, see ``EngineCare``; how often it was loaded
+    anew for that.
+    """
 
     model: str = '-'
     engine: str = '-'
     device: str = '-'
     precision: str = '-'
+    building: str = ''
+    slow: str = ''
+    trouble: str = ''
+    restarts: int = 0
 
 
-def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str) -> tuple[int, str]:
+def degraded(inference: Inference, snapshot: Snapshot, input_trouble: str,
+             alarms: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of all that is not as it should be in a period; none: all is well.
+
+    Args:
+        inference: what runs.
+        snapshot: what happened to the frames.
+        input_trouble: see ``verdict``.
+        alarms: of the self-check.
+    """
+    names = [name for name in (
+        inference.trouble, 'engine_slow' if inference.slow else '',
+        'engine_stand_in' if inference.building else '',
+        'input' if input_trouble else '') if name]
+    names += sorted(name for name in snapshot.new if name not in (*_NORMAL, *_NORMAL_EVENTS))
+    return tuple(dict.fromkeys([*names, *(f'self_check {alarm}' for alarm in alarms)]))
+
+
+def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str,
+            slow: str = '') -> tuple[int, str]:
     """Return level and message for people.
 
     Args:
-        state: unconfigured, inactive, active or finalized.
+        state: unconfigured, configuring, inactive, active or finalized.
         failure: why the last transition failed, or ''.
         snapshot: what happened to the frames.
         input_trouble: why no image comes, or that images get lost; ''.
+        slow: why the engine counts as slow; ''.
     """
     if failure:
         return ERROR, failure
     if state != 'active':
-        return (WARN if state == 'unconfigured' else OK), f'{state}: no frames are processed'
-    for reason in ('engine_error', 'publish_error'):
+        warn = state in ('unconfigured', 'configuring')
+        return (WARN if warn else OK), f'{state}: no frames are processed'
+    for reason in ('engine_hung', 'engine_error', 'publish_error'):
         if reason in snapshot.new:
             return ERROR, _counted(snapshot, reason)
     if input_trouble:
@@ -43,6 +73,8 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str) ->
     troubles = [name for name in snapshot.new if name not in (*_NORMAL, *_NORMAL_EVENTS)]
     if troubles:
         return WARN, '; '.join(_counted(snapshot, name) for name in sorted(troubles))
+    if slow:
+        return WARN, slow
     if snapshot.idle and not snapshot.output_rate:
         return OK, f'{snapshot.input_rate:.1f} Hz in; nobody subscribes to an output: at rest'
     latency = snapshot.stages.get('total')
@@ -50,7 +82,8 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str) ->
     return OK, text + (f', {latency[0]:.0f} ms from camera to publication' if latency else '')
 
 
-def values(inference: Inference, snapshot: Snapshot, age: float, memory: float) -> dict[str, str]:
+def values(inference: Inference, snapshot: Snapshot, age: float, memory: float,
+           troubles: Iterable[str] = ()) -> dict[str, str]:
     """Return the pairs of the diagnostic status.
 
     Args:
@@ -58,17 +91,22 @@ def values(inference: Inference, snapshot: Snapshot, age: float, memory: float) 
         snapshot: what happened to the frames.
         age: seconds since the stamp of the newest frame; negative before the first.
         memory: resident set, MB.
+        troubles: see ``degraded``.
     """
     pairs: dict[str, object] = {
         'engine': inference.engine, 'model': inference.model, 'device': inference.device,
-        'precision': inference.precision,
+        'precision': inference.precision, 'building': inference.building or '-',
+        'engine_restarts': inference.restarts,
         'input_rate': f'{snapshot.input_rate:.2f}', 'output_rate': f'{snapshot.output_rate:.2f}',
         'received': snapshot.received, 'processed': snapshot.processed,
         'idle': snapshot.idle, 'dropped': snapshot.dropped,
+        'degraded': ', '.join(troubles) or '-',
     }
     pairs |= {f'dropped_{reason}': count for reason, count in sorted(snapshot.drops.items())}
     pairs |= dict(sorted(snapshot.events.items()))
     for stage, (p50, p95) in snapshot.stages.items():
+        if stage.startswith(PUBLISH):  # InferenceStats has them: too many for a status
+            continue
         pairs |= {f'{stage}_p50_ms': f'{p50:.2f}', f'{stage}_p95_ms': f'{p95:.2f}'}
     pairs |= {'last_frame_age_s': f'{age:.3f}', 'rss_mb': f'{memory:.0f}'}
     return {key: str(value) for key, value in pairs.items()}

@@ -39,20 +39,22 @@ class InputWatch:
         self._qos = qos
         self._cure = transport_cure(get_rmw_implementation_identifier())
         self._history: deque[tuple[int, int]] = deque(maxlen=_REPORTS)
+        self._lost = 0   # while images came: they do not explain why none comes
 
     def silence(self, snapshot: Snapshot) -> str:
-        """Explain why no frame comes."""
+        """Explain why no frame comes any more."""
         publishers = [self._seen(info)
                       for info in self._node.get_publishers_info_by_topic(self._topic)]
         return silence_text(
             self._topic, self._kind, _qos_text(self._qos), publishers,
             self._foreign_topics(),
-            snapshot.events.get(LOST, 0), self._cure, discovery_hint(os.environ))
+            snapshot.events.get(LOST, 0) - self._lost, self._cure, discovery_hint(os.environ))
 
     def loss(self, snapshot: Snapshot) -> str:
         """Say how many images were lost on the way since the last snapshot; '' if all is well."""
         came = snapshot.received - self._history[-1][0] if self._history else snapshot.received
         self._history.append((snapshot.received, snapshot.events.get(INFOS, 0)))
+        self._lost = snapshot.events.get(LOST, 0)
         lost = snapshot.new.get(LOST, 0)
         if lost > _LOST_SHARE * (lost + came):
             return loss_text(self._topic, lost, came, self._cure)

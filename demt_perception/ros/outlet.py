@@ -1,119 +1,179 @@
-"""The publishers of a loaded model, each fed only while somebody subscribes."""
+"""The publishers of one camera, each fed only while somebody subscribes."""
 
+from collections.abc import Callable
+from functools import partial
 import time
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import Image
 
+from demt_perception.inference import Predictions
 from demt_perception.model_card import ModelCard
-from demt_perception.ros.camera_model import scaled_camera_info
+from demt_perception.ros.composites import composites_of, View
 from demt_perception.ros.conversions import ImageFiller
+from demt_perception.ros.frame import check_age, Result
 from demt_perception.ros.labels import make_label_info, make_label_table
 from demt_perception.ros.optional_messages import demt_msgs, vision_msgs
 from demt_perception.ros.outputs import Output, outputs_of
-from demt_perception.ros.pipeline import Result
 
-SEMANTIC, DEPTH = 'semantic/image', 'depth/image'
-CAMERA_INFO = 'depth/camera_info'
-DENSE = 'dense'
-LABEL_TABLE, LABEL_INFO = 'semantic/label_table', 'semantic/label_info'
-_LABELS = {LABEL_TABLE: make_label_table, LABEL_INFO: make_label_info}
+try:
+    from rclpy.exceptions import InvalidHandle
+except ImportError:  # Humble
+    from rclpy.handle import InvalidHandle
+
+SEMANTIC = 'semantic/image'
+# Published when a model comes, and kept for who subscribes later.
+_LABELS = {'semantic/label_table': (demt_msgs and demt_msgs.LabelTable, make_label_table),
+           'semantic/label_info': (vision_msgs and vision_msgs.LabelInfo, make_label_info)}
+
 
 class Outlet:
-    """Publishes predictions of one model below the node's name."""
+    """Publishes predictions below the node's name, and the camera's where it has one.
 
-    def __init__(self, node: LifecycleNode, card: ModelCard) -> None:
-        """Advertise every topic that the model can feed, and publish its labels."""
+    Attributes:
+        sending: the topic while a message is being sent on it; else ''.
+    """
+
+    def __init__(self, node: LifecycleNode, prefix: str, card: ModelCard, sureness: bool) -> None:
+        """Advertise every topic that the model can feed, and publish its labels.
+
+        Args:
+            node: creates the publishers.
+            prefix: before each topic: '' or 'NAME/'.
+            card: of the model.
+            sureness: see ``outputs_of``.
+        """
         self._node = node
+        self._prefix = prefix
+        self.sending = ''
         self._publishers: dict[str, Any] = {}
         self._fillers: dict[str, ImageFiller] = {}
-        try:
-            self.set_card(card)
-        except Exception:  # e.g. a wrong qos_overrides parameter
-            self.destroy()
-            raise
+        self._kept: dict[str, Any] = {}
+        self.offer(card, sureness)
 
-    def set_card(self, card: ModelCard) -> None:
-        """Serve another model: advertise what it adds, take back what it lacks."""
-        self._card = card
-        outputs = outputs_of(card.tasks)
-        kinds = _kinds(outputs)
-        for topic in self._publishers.keys() - kinds.keys():
-            self._node.destroy_publisher(self._publishers.pop(topic))
-        for topic in kinds.keys() - self._publishers.keys():
-            self._publishers[topic] = self._node.create_publisher(
-                kinds[topic], f'~/{topic}', _qos(latched=topic in _LABELS),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
-        self._fillers = {output.topic: ImageFiller(Image(), output.encoding)
-                         for output in outputs}
+    def offer(self, card: ModelCard, sureness: bool) -> None:
+        """Advertise what a model adds, take back what it lacks, and publish its labels.
+
+        Frames may be published meanwhile, from another thread.
+        """
+        kinds = _kinds(card, sureness)
+        publishers = {topic: publisher for topic, publisher in self._publishers.items()
+                      if topic in kinds}
+        new: dict[str, Any] = {}
+        try:
+            for topic in kinds.keys() - publishers.keys():
+                new[topic] = self._advertise(topic, kinds[topic])
+        except Exception:   # e.g. a wrong qos_overrides parameter
+            _destroy(self._node, new)
+            raise
+        # In one step: who publishes sees the topics before or after, and nothing in between.
+        before, self._publishers = self._publishers, publishers | new
+        self._sureness = sureness
+        _destroy(self._node, {topic: before[topic] for topic in before.keys() - kinds.keys()})
         stamp = self._node.get_clock().now().to_msg()
         for topic in kinds.keys() & _LABELS.keys():
-            self._publishers[topic].publish(_LABELS[topic](card, stamp))
+            self._publishers[topic].publish(_LABELS[topic][1](card, stamp))
 
     def destroy(self) -> None:
         """Take the topics back; nothing may be published after."""
-        for publisher in self._publishers.values():
-            self._node.destroy_publisher(publisher)
+        _destroy(self._node, self._publishers)
 
-    def wanted(self, tasks: tuple[str, ...]) -> frozenset[str]:
-        """Return the topics of these tasks that have subscribers."""
-        return frozenset(
-            topic for topic in _kinds(outputs_of(tasks)).keys() - _LABELS.keys()
-            if topic in self._publishers and self._publishers[topic].get_subscription_count())
+    def wanted(self, card: ModelCard, tasks: tuple[str, ...],
+               ) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Return the topics of some tasks of a model that have subscribers.
 
-    def publish(self, result: Result, tasks: tuple[str, ...]) -> float:
-        """Publish the wanted topics; return the seconds spent on filling and sending.
+        And those of the tasks that they are made of.
+        """
+        made = {output.topic: {output.task}
+                for output in outputs_of(tasks, card.outputs, self._sureness)}
+        made |= {composite.topic: set(composite.needs + composite.uses or tasks)
+                 for composite in composites_of(tasks, self._sureness)}
+        topics = frozenset(filter(self._is_heard, made))
+        needed = set().union(*(made[topic] for topic in topics))
+        return topics, tuple(name for name in tasks if name in needed)
+
+    def publish(self, result: Result, tasks: tuple[str, ...], decimation: int,
+                ) -> dict[str, float]:
+        """Publish the wanted topics; return the seconds spent on filling and sending each.
 
         The outputs are computed here as they are asked for; ``Predictions`` times that itself.
+
+        Args:
+            result: of a frame.
+            tasks: those of its tasks that are published.
+            decimation: every how many pixels and rows there is a point of the cloud.
+
+        Raises:
+            BadImageError: the frame has become too old; the rest is not published.
         """
-        header = result.frame.message.header
-        wanted = result.wanted
-        images: dict[str, Any] = {}
-        seconds = 0.0
-        for output in outputs_of(tasks):
-            if output.topic not in wanted and not (DENSE in wanted and output.in_dense):
-                continue
-            pixels = getattr(result.predictions, output.attribute)
-            begin = time.perf_counter()
-            message = self._fillers[output.topic].fill(pixels, header)
-            if output.in_dense:
-                images[output.in_dense] = message
-            if output.topic in wanted:
-                self._publishers[output.topic].publish(message)
-            seconds += time.perf_counter() - begin
-        begin = time.perf_counter()
-        info = self._output_camera_info(result, header)
-        if info is not None and CAMERA_INFO in wanted:
-            self._publishers[CAMERA_INFO].publish(info)
-        if DENSE in wanted:
-            # The images are the messages just published: nothing is copied for this one.
-            self._publishers[DENSE].publish(demt_msgs.DensePrediction(
-                header=header, model=self._card.name, camera_info=info or CameraInfo(), **images))
-        return seconds + time.perf_counter() - begin
+        predictions = result.predictions
+        outputs = outputs_of(tasks, predictions.card.outputs, self._sureness)
+        view = View(result.frame.message.header, predictions, result.camera_info, outputs,
+                    self._fill, self._kept, decimation)
+        seconds: dict[str, float] = {}
 
-    def _output_camera_info(self, result: Result, header: Any) -> Any:
-        if result.camera_info is None or not result.wanted & {CAMERA_INFO, DENSE}:
-            return None
-        height, width = result.predictions.size
-        info = scaled_camera_info(result.camera_info, width, height)
-        info.header = header
-        return info
+        def send(topic: str, make: Callable[[], Any]) -> None:
+            if topic not in result.wanted:
+                return
+            begin, computed = time.perf_counter(), sum(predictions.timings.values())
+            message = make()
+            if message is not None:
+                check_age(result.camera, result.frame)
+                self._send(topic, message)
+                seconds[topic] = time.perf_counter() - begin - (
+                    sum(predictions.timings.values()) - computed)
+
+        for output in outputs:
+            send(output.topic, partial(view.image, output))
+        for composite in composites_of(tasks, self._sureness):
+            send(composite.topic, partial(composite.make, view))
+        return seconds
+
+    def _advertise(self, topic: str, kind: type) -> Any:
+        return self._node.create_publisher(
+            kind, f'~/{self._prefix}{topic}', _qos(latched=topic in _LABELS),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    def _fill(self, output: Output, predictions: Predictions, header: Any) -> Any:
+        if output.topic not in self._fillers:
+            self._fillers[output.topic] = ImageFiller(Image(), output.encoding)
+        return self._fillers[output.topic].fill(getattr(predictions, output.attribute), header)
+
+    def _is_heard(self, topic: str) -> bool:
+        publisher = self._publishers.get(topic)
+        try:
+            return publisher is not None and publisher.get_subscription_count() > 0
+        except InvalidHandle:   # another model came, which has it not
+            return False
+
+    def _send(self, topic: str, message: Any) -> None:
+        publisher = self._publishers.get(topic)
+        try:
+            if publisher is not None:
+                self.sending = publisher.topic_name
+                publisher.publish(message)
+        except InvalidHandle:   # as above
+            pass
+        finally:
+            self.sending = ''
 
 
-def _kinds(outputs: tuple[Output, ...]) -> dict[str, type]:
+def _destroy(node: LifecycleNode, publishers: dict[str, Any]) -> None:
+    for publisher in publishers.values():
+        node.destroy_publisher(publisher)
+
+
+def _kinds(card: ModelCard, sureness: bool) -> dict[str, type]:
     """Return the message type of every topic, as far as message packages are installed."""
-    kinds: dict[str, type] = {output.topic: Image for output in outputs}
-    if DEPTH in kinds:
-        kinds[CAMERA_INFO] = CameraInfo
-    if demt_msgs:
-        kinds[DENSE] = demt_msgs.DensePrediction
-    if SEMANTIC in kinds and demt_msgs:
-        kinds[LABEL_TABLE] = demt_msgs.LabelTable
-    if SEMANTIC in kinds and vision_msgs:
-        kinds[LABEL_INFO] = vision_msgs.LabelInfo
+    kinds: dict[str, type] = {
+        output.topic: Image for output in outputs_of(card.tasks, card.outputs, sureness)}
+    kinds |= {composite.topic: composite.kind
+              for composite in composites_of(card.tasks, sureness)}
+    if SEMANTIC in kinds:
+        kinds |= {topic: kind for topic, (kind, _) in _LABELS.items() if kind}
     return kinds
 
 

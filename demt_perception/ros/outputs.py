@@ -16,6 +16,8 @@ class Output:
         encoding: of sensor_msgs/Image.
         task: name of the task that it belongs to.
         in_dense: field of demt_msgs/DensePrediction that holds it, or ''.
+        optional: only some models give it: it is in ``ModelCard.outputs`` as its attribute.
+        sureness: says how good another one is; the parameter ``confidence`` switches it.
     """
 
     topic: str
@@ -23,13 +25,17 @@ class Output:
     encoding: str
     task: str
     in_dense: str = ''
+    optional: bool = False
+    sureness: bool = False
 
 
 # In the order of publication: what machines use first, what eyes look at last.
 OUTPUTS = (
     *(Output(f'{task.topic}/image', task.topic, task.encoding, task.name, task.topic)
       for task in TASKS.values()),
-    Output('semantic/confidence', 'confidence', 'mono8', 'semseg', 'confidence'),
+    Output('semantic/confidence', 'confidence', 'mono8', 'semseg', 'confidence', sureness=True),
+    Output('depth/uncertainty', 'depth_uncertainty', '32FC1', 'depth', 'depth_uncertainty',
+           optional=True, sureness=True),
     Output('semantic/color', 'semantic_color', 'rgb8', 'semseg'),
     Output('semantic/overlay', 'overlay', 'rgb8', 'semseg'),
     Output('depth/color', 'depth_color', 'rgb8', 'depth'),
@@ -38,6 +44,15 @@ OUTPUTS = (
 )
 
 
-def outputs_of(tasks: Collection[str]) -> tuple[Output, ...]:
-    """Return the outputs that belong to any of the tasks."""
-    return tuple(output for output in OUTPUTS if output.task in tasks)
+def outputs_of(tasks: Collection[str], given: Collection[str] = (),
+               sureness: bool = True) -> tuple[Output, ...]:
+    """Return the outputs that belong to any of the tasks.
+
+    Args:
+        tasks: names.
+        given: of optional outputs, those that the model gives: ``ModelCard.outputs``.
+        sureness: also those that say how good others are.
+    """
+    return tuple(output for output in OUTPUTS if output.task in tasks
+                 and (not output.optional or output.attribute in given)
+                 and (sureness or not output.sureness))

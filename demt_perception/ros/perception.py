@@ -1,79 +1,170 @@
-"""A loaded model at work in a node: reception, pipeline and outlet put together."""
+"""A loaded model at work in a node: its cameras, and the pipeline that they share."""
 
+import threading
 import time
-from typing import Any
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
 from demt_perception.inference import Predictor
-from demt_perception.ros.compressed import decode
-from demt_perception.ros.conversions import to_bgr
-from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.inference.task_sets import TaskSets
+from demt_perception.model_card import ModelCard
+from demt_perception.ros.camera import Camera
+from demt_perception.ros.engine_care import EngineCare
 from demt_perception.ros.health import Inference
-from demt_perception.ros.outlet import Outlet
 from demt_perception.ros.parameters import Settings
-from demt_perception.ros.pipeline import Pipeline, Result
-from demt_perception.ros.reception import Reception
-from demt_perception.tasks import get_tasks
+from demt_perception.ros.pipeline import Pipeline
 
 
 class Perception:
     """Exists while the node is configured; works between ``activate`` and ``deactivate``.
 
-    Its methods up to ``close`` are for the executor's thread; the rest is what the pipeline's
-    threads call (``pipeline.Surroundings``).
+    For the executor's thread.
 
     Attributes:
-        settings: what it was configured with, and loaded since.
-        statistics: counts since configuration.
-        tasks: names of the tasks that are published.
-        reception: the subscriptions, while active; else None.
+        settings: as they are now.
+        cameras: in the order of the parameter.
+        loads: how often another predictor came.
+        closed: whether ``close`` was called.
+        building: how far the engine is that is to come, for reports; '' where none is to come.
+        failure: why it does not come; ''.
+        care: of the engine at work.
     """
 
     def __init__(self, node: LifecycleNode, settings: Settings, predictor: Predictor) -> None:
-        """Advertise the topics of a warm predictor, which is closed by ``close``."""
+        """Advertise the topics of a warm predictor, which is closed by ``close``.
+
+        Raises:
+            ValueError: the settings do not suit the model.
+        """
         self._node = node
         self.settings = settings
-        self._predictor = predictor
+        _check_classes(settings, predictor.card)
+        self._predictors = self._task_sets(predictor)
+        self._used: list[tuple[TaskSets, threading.Thread]] = []
         self._pipeline: Pipeline | None = None
-        self._outlet = Outlet(node, predictor.card)
-        self.statistics = Statistics()
-        self.tasks: tuple[str, ...] = predictor.card.tasks
-        self.reception: Reception | None = None
+        self.cameras: list[Camera] = []
+        try:
+            for name in settings.cameras:
+                self.cameras.append(Camera(node, name, settings, predictor.card))
+        except Exception:
+            self._destroy_cameras()
+            raise
+        self.loads = 0
+        self.closed = False
+        self.building = self.failure = ''
+        self.care = EngineCare()
+        self._pipelines: list[Pipeline] = []   # that have lost threads
 
-    def activate(self) -> None:
-        """Begin to listen and to work."""
-        self._start_pipeline()
-        self.reception = Reception(
-            self._node, self.settings.image_transport == 'compressed', self.statistics,
-            self._submit, self.report_drop)
+    def activate(self, enabled: bool) -> None:
+        """Begin to work, and, where enabled, to listen."""
+        self._pipeline = Pipeline(self._predictors, self.cameras)
+        self._pipeline.start()
+        self.enable(enabled)
+
+    def enable(self, enabled: bool) -> None:
+        """Listen to the cameras or not; without effect unless active."""
+        for camera in self.cameras:
+            if not enabled:
+                camera.ignore()
+            elif self._pipeline is not None and camera.reception is None:
+                camera.listen(self._pipeline)
 
     def deactivate(self) -> None:
         """Stop listening, finish the frame in hand, publish nothing more."""
         # The pipeline first: the frame in hand still needs its camera_info.
-        self._stop_pipeline()
-        if self.reception is not None:
-            self.reception.destroy()
-            self.reception = None
+        if self._pipeline is not None:
+            self._pipeline.stop()
+            self._pipelines.append(self._pipeline)
+            self._pipeline = None
+        self.enable(False)
 
     def close(self) -> None:
         """Stop, take back the topics and free the model."""
         self.deactivate()
-        self._outlet.destroy()
-        self._predictor.close()
+        self._destroy_cameras()
+        self.cameras.clear()   # with the messages that they fill
+        self._free(self._predictors)
+        self.closed = True
+
+    def look_after_engine(self) -> bool:
+        """Return whether another engine is to be loaded: see ``EngineCare.look``."""
+        return self.care.look(self._pipeline, time.monotonic())
+
+    @property
+    def exchanges(self) -> int:
+        """Return how often another predictor was wanted: not in place of one that was given up."""
+        return self.loads - self.care.restarts
+
+    def runs(self, card: ModelCard) -> bool:
+        """Tell whether this is the card of the model at work, to the last figure."""
+        return self._predictors.whole.card == card
 
     def replace(self, predictor: Predictor, settings: Settings) -> None:
-        """Go on with another warm predictor, and all its tasks; close the old one."""
-        active = self._pipeline is not None
-        self._stop_pipeline()
-        self._predictor.close()
-        self._predictor = predictor
-        self.settings = settings
-        self._outlet.set_card(predictor.card)
-        self.tasks = predictor.card.tasks
-        if active:
-            self._start_pipeline()
+        """Go on with another warm predictor, and all its tasks, from the next frame on.
+
+        The old one is closed when the frame in it is done.
+
+        Raises:
+            ValueError: the settings do not suit the model; nothing was changed.
+        """
+        _check_classes(settings, predictor.card)
+        self.go_on_with(predictor, settings)
+        self.choose_tasks(None)
+
+    def go_on_with(self, predictor: Predictor, settings: Settings) -> None:
+        """Replace the engine of the same model: the tasks that were chosen stay."""
+        _check_classes(settings, predictor.card)
+        # Topics before the model that feeds them: an old frame leaves out those that are gone.
+        try:
+            for camera in self.cameras:
+                camera.offer(predictor.card)
+        except Exception:   # an override of a topic's quality of service that cannot be
+            for camera in self.cameras:
+                camera.offer(self._predictors.whole.card)
+            raise
+        self._use(settings)
+        self.failure = ''
+        self.care.renew()
+        old, self._predictors = self._predictors, self._task_sets(predictor)
+        self.loads += 1
+        if self._pipeline is None:
+            self._free(old)
+        else:
+            self._used = [(used, thread) for used, thread in self._used if _lives(used, thread)]
+            self._used.append((old, self._pipeline.go_on_with(self._predictors)))
+
+    def apply(self, settings: Settings) -> None:
+        """Take over what can change at any time (``Settings.live``).
+
+        Raises:
+            ValueError: it does not suit the model or the images; nothing was changed.
+        """
+        old = self.settings
+        _check_classes(settings, self._predictors.whole.card)
+        for camera in self.cameras:
+            camera.check(settings)
+        anew = settings.image_transport != old.image_transport and any(
+            camera.reception is not None for camera in self.cameras)
+        try:
+            self._change(settings, settings.confidence != old.confidence, anew)
+        except Exception:   # an override of a topic's quality of service that cannot be
+            self._change(old, settings.confidence != old.confidence, anew)
+            raise
+
+    def _change(self, settings: Settings, offer: bool, anew: bool) -> None:
+        """Use settings; advertise the topics and listen anew where that is needed."""
+        self._use(settings)
+        for camera in self.cameras if offer else ():
+            camera.offer(self._predictors.whole.card)
+        if anew:
+            self.enable(False)
+            self.enable(True)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that are published."""
+        chosen, tasks = self.cameras[0].chosen, self._predictors.whole.card.tasks
+        return tuple(name for name in tasks if chosen is None or name in chosen)
 
     def set_tasks(self, names: list[str]) -> None:
         """Publish only these tasks; none means all of the model's.
@@ -81,82 +172,76 @@ class Perception:
         Raises:
             ValueError: a name is unknown, given twice, or not a task of the model.
         """
-        own = self._predictor.card.tasks
-        tasks = tuple(task.name for task in get_tasks(names or own))
-        missing = [name for name in tasks if name not in own]
-        if missing:
-            raise ValueError(f'model {self._predictor.card.name} has no task '
-                             f'{", ".join(missing)}; it has {", ".join(own)}')
-        self.tasks = tasks
+        card = self._predictors.whole.card
+        self.choose_tasks(card.only(names).tasks if names else None)
+
+    def choose_tasks(self, chosen: tuple[str, ...] | None) -> None:
+        """Publish these tasks of all cameras, where the model has them; None: all."""
+        for camera in self.cameras:
+            camera.chosen = chosen
+
+    def size_to_match(self) -> tuple[int, int] | None:
+        """Return (height, width) of the images where the model is to be loaded for them, once."""
+        settings = self.settings
+        if not settings.match_aspect or settings.input_size or settings.image_size:
+            return None
+        return next(filter(None, (camera.size_analysed() for camera in self.cameras)), None)
 
     def inference(self) -> Inference:
         """Return what runs, for reports."""
-        engine = self._predictor.engine
-        return Inference(self._predictor.card.name, engine.name, engine.device, engine.precision)
+        whole = self._predictors.whole
+        engine = whole.engine
+        return Inference(whole.card.name, engine.name, engine.device, engine.precision,
+                         self.building, self._predictors.slow, self.care.name, self.care.restarts)
 
-    def frame_age(self) -> float:
-        """Return the node's time minus the newest stamp in seconds; -1 before the first frame."""
-        if self.reception is None or self.reception.newest is None:
-            return -1.0
-        return (self.now() - self.reception.newest) / 1e9
+    def is_preparing(self) -> bool:
+        """Tell whether a thread is preparing or freeing an engine, or is lost in one."""
+        return _prepares(self._predictors) or self._lost() or any(
+            _lives(used, thread) for used, thread in self._used)
 
-    def _submit(self, message: Any, stamp: int) -> None:
-        if self._pipeline is not None:
-            self._pipeline.submit(message, stamp)
+    def _free(self, predictors: TaskSets) -> None:
+        """Close predictors that no pipeline uses."""
+        if not self._lost():
+            predictors.close()
+            return
+        # That waits for who is in them, maybe for ever.
+        thread = threading.Thread(target=predictors.close, name='retire_model', daemon=True)
+        thread.start()
+        self._used.append((predictors, thread))
 
-    def _start_pipeline(self) -> None:
-        self._pipeline = Pipeline(self._predictor, self, self.statistics,
-                                  self.settings.max_age, self.settings.output_scale)
-        self._pipeline.start()
+    def _lost(self) -> bool:
+        """Tell whether a thread is lost in an engine, or in a publication."""
+        self._pipelines = [pipeline for pipeline in self._pipelines if pipeline.lost]
+        return bool(self._pipelines)
 
-    def _stop_pipeline(self) -> None:
-        if self._pipeline is not None:
-            self._pipeline.stop()
-            self._pipeline = None
+    def _use(self, settings: Settings) -> None:
+        self.settings = settings
+        for camera in self.cameras:
+            camera.settings = settings
 
-    def decode(self, message: Any) -> np.ndarray:
-        """Return BGR pixels; raises BadImageError."""
-        bgr = (decode if self.settings.image_transport == 'compressed' else to_bgr)(message)
-        reception = self.reception
-        if reception is not None:
-            reception.note_size(bgr.shape[1], bgr.shape[0])
-        return bgr
+    def _destroy_cameras(self) -> None:
+        for camera in self.cameras:
+            camera.close()
 
-    def now(self) -> int:
-        """Return the node's clock in nanoseconds."""
-        return int(self._node.get_clock().now().nanoseconds)
+    def _task_sets(self, predictor: Predictor) -> TaskSets:
+        def say(line: str) -> None:
+            if self._node.context.ok():
+                self._node.get_logger().info(line)
 
-    def wanted(self) -> frozenset[str]:
-        """Return the topics to publish now."""
-        return self._outlet.wanted(self.tasks)
-
-    def camera_info(self, width: int, height: int) -> Any:
-        """Return the checked camera_info of images of this size, or None."""
-        reception = self.reception
-        return None if reception is None else reception.camera_info(width, height)
-
-    def publish(self, result: Result) -> float:
-        """Publish everything wanted; return the seconds spent on filling and sending."""
-        return self._outlet.publish(result, self.tasks)
-
-    def report_drop(self, reason: str, text: str) -> None:
-        """Count a dropped frame; log the first of its reason."""
-        if self._node.context.ok() and self.statistics.drop(reason, text):
-            self._node.get_logger().warning(
-                f'frame dropped ({reason}): {text}; more of these are only counted, see '
-                '/diagnostics')
+        return TaskSets(predictor, say)
 
 
-def load_predictor(settings: Settings) -> Predictor:
-    """Load and warm up; raises what ``Predictor`` raises."""
-    predictor = Predictor(settings.model, settings.engine, settings.threads, settings.input_size)
-    predictor.warm_up()
-    return predictor
+def _check_classes(settings: Settings, card: ModelCard) -> None:
+    unknown = [name for name in settings.classes if name not in card.classes]
+    if unknown:
+        raise ValueError(
+            f'classes {unknown} are not those of model {card.name}: want some of '
+            f"{', '.join(card.classes)}, or [''] for all")
 
 
-def describe(predictor: Predictor, begin: float) -> str:
-    """Return one line about a predictor that was loaded since ``begin`` (monotonic)."""
-    engine = predictor.engine
-    height, width = predictor.input_size
-    return (f'model {predictor.card.name} at {width}x{height} on {engine.name}, {engine.device}, '
-            f'{engine.precision} ({engine.reason}), loaded in {time.monotonic() - begin:.1f} s')
+def _lives(predictors: TaskSets, thread: threading.Thread) -> bool:
+    return thread.is_alive() or _prepares(predictors)
+
+
+def _prepares(predictors: TaskSets) -> bool:
+    return predictors.preparing is not None and predictors.preparing.is_alive()

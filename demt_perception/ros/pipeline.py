@@ -1,178 +1,337 @@
-"""Two threads behind the subscription: one converts and infers, one publishes. No rclpy.
+"""Two threads behind the subscriptions: one converts and infers, one publishes. No rclpy.
 
-    reception -> slot (the newest frame wins) -> inference -> slot -> publication
+    receptions -> slots (each camera's newest frame) -> inference -> slot -> publication
 
 Inference takes a frame only when its last result has been taken, so the frame is the newest that
-there is. Publication holds Python's global lock (rclpy copies and sends under it), but the
-engine and OpenCV do not: that is what makes the two threads worth having.
+there is, of the camera whose turn was longest ago. Publication holds Python's global lock (rclpy
+copies and sends under it), but the engine and OpenCV do not: that is what makes the two threads
+worth having.
+
+An engine may hang, and its thread cannot be ended. It is given up: what it may still return is
+thrown away, and another thread goes on as soon as there are other predictors.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 import threading
 import time
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from demt_perception.inference import Predictions, Predictor
+from demt_perception.inference import EngineError
+from demt_perception.inference.scheduling import FairSlots
+from demt_perception.inference.task_sets import TaskSets
+from demt_perception.model_card import ModelCard
 from demt_perception.ros.bad_image import BadImageError
-from demt_perception.ros.camera_model import focal_lengths
+from demt_perception.ros.failures import Failures
+from demt_perception.ros.frame import check_age, Frame, Picture, Result, Source, Wanted
 from demt_perception.ros.frame_slot import FrameSlot
-from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.ros.frame_statistics import PUBLISH
+from demt_perception.ros.hang_watch import HangWatch
 from demt_perception.ros.stamps import age_seconds
 
+TIMES, FEWEST = 20.0, 2.0
+"""An engine hangs when it takes so many times what it usually takes, and so many seconds. Twice as
+many after each that hung, until one gives a result."""
 
-@dataclass(frozen=True)
-class Frame:
-    """A camera message on its way.
+FIRST = 60.0
+"""The same for the first picture of a size, which a GPU may have to be prepared for."""
 
-    Attributes:
-        message: sensor_msgs/Image or CompressedImage.
-        stamp: of the camera, nanoseconds.
-        received: monotonic seconds.
-    """
+PUBLICATION = 10.0
+"""Seconds for the publication of a frame; none takes one, but where a subscriber holds it up."""
 
-    message: Any
-    stamp: int
-    received: float
+PATIENCE = 5.0
+"""Seconds that ``stop`` waits for the work in hand."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """Predictions on their way to be published; ``done`` in monotonic seconds."""
+class Job(NamedTuple):
+    """A frame that the model is to be run on."""
 
+    camera: Source
     frame: Frame
-    predictions: Predictions
-    camera_info: Any
-    wanted: Any
+    wanted: Wanted
+    picture: Picture
     stages: dict[str, float]
-    done: float
 
 
-class Surroundings(Protocol):
-    """What the pipeline needs of the node."""
+class _Worker:
+    """An inference thread: the predictors and the cameras that it is at work with."""
 
-    def decode(self, message: Any) -> np.ndarray:
-        """Return BGR pixels; raises BadImageError."""
-
-    def now(self) -> int:
-        """Return the node's clock in nanoseconds."""
-
-    def wanted(self) -> Any:
-        """Return what is to be published now; false where nobody listens."""
-
-    def camera_info(self, width: int, height: int) -> Any:
-        """Return the checked camera_info of images of this size, or None."""
-
-    def publish(self, result: Result) -> float:
-        """Publish everything wanted; return the seconds spent on filling and sending."""
-
-    def report_drop(self, reason: str, text: str) -> None:
-        """Count a dropped frame, and say so."""
+    def __init__(self, run: Callable[['_Worker'], None]) -> None:
+        self.watch = HangWatch()
+        self.inside: TaskSets | None = None
+        self.cameras: list[Source] = []
+        self.given_up = False
+        # Daemons: one that hangs must not keep the process from ending.
+        self.thread = threading.Thread(target=run, args=(self,), name='inference', daemon=True)
+        self.thread.start()
 
 
 class Pipeline:
-    """Runs a predictor on the newest frame; started and stopped once."""
+    """Runs a model on the newest frames of cameras; started and stopped once."""
 
-    def __init__(self, predictor: Predictor, node: Surroundings, statistics: Statistics,
-                 max_age: float, output_scale: float) -> None:
+    def __init__(self, predictors: TaskSets, cameras: Sequence[Source]) -> None:
         """Keep the parts; ``start`` begins.
 
         Args:
-            predictor: warm.
-            node: the callbacks, called from both threads.
-            statistics: counts what happens.
-            max_age: seconds beyond which a frame is dropped; 0 = no limit.
-            output_scale: size of the outputs relative to the image.
+            predictors: of a model; warm. Whoever gives them closes them after ``stop``.
+            cameras: whose frames may be submitted.
         """
-        self._predictor = predictor
-        self._node = node
-        self._statistics = statistics
-        self._max_age = max_age
-        self._output_scale = output_scale
-        self._arrived: FrameSlot[Frame] = FrameSlot()
+        self._predictors = predictors
+        self._arrived: FairSlots[Source, Frame] = FairSlots(cameras)
         self._ready: FrameSlot[Result] = FrameSlot()
-        self._threads = [threading.Thread(target=self._run_inference, name='inference'),
-                         threading.Thread(target=self._run_publication, name='publication')]
+        self._changed = threading.Condition()   # who is at work with which predictors
+        self._worker: _Worker | None = None
+        self._lost: list[threading.Thread] = []
+        self._hung_in_a_row = 0
+        self._failures = Failures()   # of these predictors, since the last success
+        self._works = False   # whether these predictors have given a result
+        self._publishing = HangWatch()
+        self._published: Source | None = None   # whose frame is, or was the last
+        self._publication = threading.Thread(
+            target=self._run_publication, name='publication', daemon=True)
 
     def start(self) -> None:
         """Start both threads."""
-        for thread in self._threads:
-            thread.start()
+        self._worker = _Worker(self._run_inference)
+        self._publication.start()
 
     def stop(self) -> None:
-        """Finish the work in hand, throw away what waits, and end both threads."""
+        """Finish the work in hand, throw away what waits, and end both threads.
+
+        One that does not come back from its work within ``PATIENCE`` is given up: see ``lost``.
+        """
         self._arrived.close()
         self._ready.close()
-        for thread in self._threads:
-            thread.join()
+        with self._changed:
+            worker = self._worker
+        for thread in [self._publication] + ([worker.thread] if worker else []):
+            if thread.ident is None:   # a signal may come between the starts
+                continue
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                self._lost.append(thread)
+        if worker is not None:
+            with self._changed:
+                worker.given_up = True
 
-    def submit(self, message: Any, stamp: int) -> None:
-        """Hand over a frame. Never blocks."""
-        if self._arrived.put(Frame(message, stamp, time.monotonic())):
-            self._statistics.drop('superseded')
+    def submit(self, camera: Source, message: Any, stamp: int) -> None:
+        """Hand over a frame of a camera. Never blocks."""
+        if self._arrived.put(camera, Frame(message, stamp, time.monotonic())):
+            camera.statistics.drop('superseded')
 
-    def _run_inference(self) -> None:
-        while self._ready.wait_empty() and (frame := self._arrived.take()) is not None:
-            self._drop_on_error(self._infer, frame, 'engine_error')
+    def go_on_with(self, predictors: TaskSets) -> threading.Thread:
+        """Take other predictors from the next frame on; nothing is lost, and nobody waits.
+
+        Returns a running thread that closes those before once the frame in them is done.
+        """
+        with self._changed:
+            old, self._predictors = self._predictors, predictors
+            self._failures, self._works = Failures(), False
+            users = [worker for worker in (self._worker,) if worker and worker.inside is old]
+
+        def retire() -> None:
+            with self._changed:
+                self._changed.wait_for(lambda: all(user.inside is not old for user in users))
+            old.close()   # where one is lost in them: when it comes back
+
+        thread = threading.Thread(target=retire, name='retire_model', daemon=True)
+        thread.start()
+        if self._worker is None:
+            self._worker = _Worker(self._run_inference)
+        return thread
+
+    @property
+    def lost(self) -> int:
+        """Return how many threads were given up, and have not come back."""
+        self._lost = [thread for thread in self._lost if thread.is_alive()]
+        return len(self._lost)
+
+    def give_up_hung(self, step: float) -> str:
+        """Give up the inference thread where it hangs; return why, '' where it does not.
+
+        Frames wait then until ``go_on_with`` brings other predictors.
+
+        Args:
+            step: seconds since the last call.
+        """
+        with self._changed:
+            worker = self._worker
+            if worker is None:
+                return ''
+            if worker.inside is not None and worker.inside.first:
+                worker.watch.allow(self._patience(FIRST * len(worker.cameras)))
+            if not (seconds := worker.watch.look(step)):
+                return ''
+            worker.given_up = True
+            self._lost.append(worker.thread)
+            self._hung_in_a_row += 1
+            # Where other predictors have come meanwhile, they go on at once.
+            hopeless = worker.inside is self._predictors
+            self._worker = None if hopeless else _Worker(self._run_inference)
+        text = f'the engine has not come back from a frame for {seconds:.1f} s'
+        for camera in worker.cameras:
+            camera.report_drop('engine_hung', text)
+        return text if hopeless else ''
+
+    def publication_hangs(self, step: float) -> tuple[float, str]:
+        """Return for how many seconds a publication has hung, 0 for none; ``step`` as above.
+
+        And the topic that it is sending on; '' where it does something else.
+        """
+        seconds, camera = self._publishing.look(step), self._published
+        return seconds, camera.sending if seconds and camera else ''
+
+    @property
+    def failure(self) -> str:
+        """Return why the engine counts as broken: it fails on each frame; '' where it does not."""
+        return self._failures.text
+
+    @property
+    def works(self) -> bool:
+        """Tell whether the predictors at work have given a result."""
+        return self._works
+
+    def _patience(self, seconds: float) -> float:
+        return seconds * 2 ** min(self._hung_in_a_row, 8)
+
+    def _run_inference(self, worker: _Worker) -> None:
+        while not worker.given_up and self._ready.wait_empty() and (
+                taken := self._arrived.take(self._predictors.together)):
+            for result in self._infer(worker, taken):
+                if self._ready.wait_empty():
+                    self._ready.put(result)
 
     def _run_publication(self) -> None:
         while (result := self._ready.take()) is not None:
-            self._drop_on_error(self._publish, result, 'publish_error')
+            self._published = result.camera
+            self._publishing.enter(PUBLICATION)
+            with _guard([result.camera], 'publish_error', _report):
+                self._publish(result)
+            self._publishing.leave()
 
-    def _drop_on_error(self, work: Callable[[Any], None], item: Any, reason: str) -> None:
-        """Keep the thread alive whatever a frame does to it; count it for a reason."""
+    def _infer(self, worker: _Worker, taken: Sequence[tuple[Source, Frame]]) -> list[Result]:
+        """Return what frames of different cameras give; nothing where the worker was given up."""
+        with self._changed:
+            predictors = worker.inside = self._predictors   # these for all of the frames
+            worker.cameras = [camera for camera, _ in taken]
+            worker.watch.enter(self._patience(
+                max(FEWEST, TIMES * predictors.usual * len(taken))))
+        results: list[Result] = []
         try:
-            work(item)
-        except BadImageError as error:
-            self._node.report_drop(error.reason, str(error))
-        except Exception as error:
-            self._node.report_drop(reason, f'{type(error).__name__}: {error}')
+            results = self._work(worker, predictors, taken)
+        finally:
+            with self._changed:
+                worker.watch.leave()
+                worker.inside = None
+                self._changed.notify_all()
+                if results and not worker.given_up:
+                    self._hung_in_a_row = 0
+        return [] if worker.given_up else results
 
-    def _infer(self, frame: Frame) -> None:
-        begin = time.monotonic()
-        if self._is_too_old(frame):
-            return
-        wanted = self._node.wanted()
-        if not wanted:
-            self._statistics.rest()
-            return
-        bgr = self._node.decode(frame.message)
-        converted = time.monotonic()
-        height, width = bgr.shape[:2]
-        info = self._node.camera_info(width, height)
-        focal = None if info is None else focal_lengths(info)
-        predictions = self._predictor.predict(bgr, focal, self._output_scale)
-        self._ready.put(Result(
-            frame, predictions, info, wanted,
-            {'wait': begin - frame.received, 'convert': converted - begin}, time.monotonic()))
+    def _work(self, worker: _Worker, predictors: TaskSets,
+              taken: Sequence[tuple[Source, Frame]]) -> list[Result]:
+        """Run frames at once where they are alike."""
+        def drop(camera: Source, reason: str, text: str) -> None:
+            if self._settle(worker, camera):
+                camera.report_drop(reason, text)
 
-    def _is_too_old(self, frame: Frame) -> bool:
-        age = age_seconds(self._node.now(), frame.stamp)
-        if not self._max_age or age is None or age <= self._max_age:
-            return False
-        self._node.report_drop('too_old', too_old_text(age, self._max_age))
-        return True
+        jobs = []
+        for camera, frame in taken:
+            with _guard([camera], 'engine_error', drop):
+                job = _prepare(camera, frame, predictors.whole.card)
+                if job is not None:
+                    jobs.append(job)
+                elif self._settle(worker, camera):
+                    camera.statistics.rest()
+        batches = [jobs] if len({
+            (job.wanted.tasks, job.wanted.output_scale) for job in jobs}) == 1 else [
+            [job] for job in jobs]
+        results: list[Result] = []
+        for batch in batches:
+            with _guard([job.camera for job in batch], 'engine_error', drop):
+                results += self._run(predictors, batch)
+        return results
 
-    def _publish(self, result: Result) -> None:
-        begin = time.monotonic()
-        if self._is_too_old(result.frame):  # it may have aged in work: a hanging engine
-            return
-        sending = self._node.publish(result)
-        age = age_seconds(self._node.now(), result.frame.stamp)
+    def _settle(self, worker: _Worker, camera: Source) -> bool:
+        """Tell whether a frame is still to be accounted for, which it then is."""
+        with self._changed:
+            if worker.given_up:
+                return False
+            worker.cameras.remove(camera)
+            return True
+
+    def _run(self, predictors: TaskSets, jobs: Sequence[Job]) -> list[Result]:
+        """Run frames for which the same is wanted."""
+        try:
+            made = predictors.predict_batch(
+                [job.picture.bgr for job in jobs], [job.picture.focal for job in jobs],
+                jobs[0].wanted.output_scale, jobs[0].wanted.tasks)
+        except ValueError:   # the picture's fault
+            raise
+        except EngineError as error:
+            self._count(predictors, str(error))
+            raise
+        except Exception as error:   # of a library below it
+            self._count(predictors, _words(error))
+            raise
+        self._count(predictors)
+        return [Result(job.camera, job.frame, predictions, job.picture.camera_info,
+                       job.wanted.topics, job.stages, time.monotonic())
+                for job, predictions in zip(jobs, made, strict=True)]
+
+    def _count(self, predictors: TaskSets, failure: str = '') -> None:
+        with self._changed:
+            if predictors is not self._predictors:   # given up: the next begin anew
+                return
+            self._failures = self._failures.another(failure) if failure else Failures()
+            self._works |= not failure
+
+    @staticmethod
+    def _publish(result: Result) -> None:
+        begin, camera = time.monotonic(), result.camera
+        check_age(camera, result.frame)
+        sending = camera.publish(result)
+        age = age_seconds(camera.now(), result.frame.stamp)
         stages = {**result.stages, **result.predictions.timings,
-                  'handover': begin - result.done, 'publish': sending}
+                  'handover': begin - result.done, 'publish': sum(sending.values()),
+                  **{PUBLISH + topic: seconds for topic, seconds in sending.items()}}
         if age is not None:
             stages['total'] = age
-        self._statistics.process(stages)
+            # From the camera's stamp to our callback: what the transport takes.
+            stages['receive'] = age - (time.monotonic() - result.frame.received)
+        camera.statistics.process(stages)
 
 
-def too_old_text(age: float, max_age: float) -> str:
-    """Return why a frame is too old, and what to do."""
-    text = f'a frame is {age:.3g} s old, max_age is {max_age:g} s: '
-    if age > 60:
-        return text + ('is it a recording? Play it with --clock and set use_sim_time, or set '
-                       'max_age to 0')
-    return text + ('the clocks of camera and node differ, or the camera sends late; set max_age '
-                   'higher, or to 0 for no limit')
+def _prepare(camera: Source, frame: Frame, card: ModelCard) -> Job | None:
+    """Return a frame ready for the model; None where nothing is to be done with it."""
+    begin = time.monotonic()
+    check_age(camera, frame)
+    wanted = camera.wanted(card)
+    if wanted is None:
+        return None
+    picture = camera.look(frame.message, card)
+    return Job(camera, frame, wanted, picture, {
+        'wait': begin - frame.received, 'convert': time.monotonic() - begin})
+
+
+@contextmanager
+def _guard(cameras: Sequence[Source], reason: str,
+           drop: Callable[[Source, str, str], None]) -> Iterator[None]:
+    """Keep the thread alive whatever frames of cameras do to it; drop them for a reason."""
+    try:
+        yield
+        return
+    except BadImageError as error:
+        reason, text = error.reason, str(error)
+    except Exception as error:
+        text = _words(error)
+    for camera in cameras:
+        drop(camera, reason, text)
+
+
+def _words(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'
+
+
+def _report(camera: Source, reason: str, text: str) -> None:
+    camera.report_drop(reason, text)

@@ -31,10 +31,14 @@ class ReadAhead:
         self._thread = threading.Thread(target=self._read, name='read_ahead', daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop reading and wait for the thread."""
+    def close(self, patience: float | None = None) -> bool:
+        """Stop reading and wait so many seconds; return whether the thread has ended.
+
+        It may hang in a call of a driver or the network.
+        """
         self._stop.set()
-        self._thread.join()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames; an error of the source is raised here."""
@@ -65,6 +69,8 @@ class ReadAhead:
                     self._put(dataclasses.replace(prepared, offset=start + offset))
                     if self._stop.is_set():
                         return
+                if self._stop.is_set():
+                    return
                 if not good:
                     raise SourceError(f'not one image of {self._source.description} is good')
                 if not self._loop or self._source.live:
@@ -75,12 +81,13 @@ class ReadAhead:
             self._put(error)
 
     def _put(self, item: Any) -> None:
+        newest = self._source.live and isinstance(item, Frame)
         while not self._stop.is_set():
             try:
-                self._queue.put(item, timeout=0.1)
+                self._queue.put(item, timeout=0 if newest else 0.1)
                 return
             except queue.Full:
-                if self._source.live and isinstance(item, Frame):
+                if newest:
                     try:
                         self._queue.get_nowait()
                     except queue.Empty:

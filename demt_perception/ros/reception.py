@@ -13,6 +13,7 @@ from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_in
 from demt_perception.ros.conversions import check_image
 from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
+from demt_perception.ros.rectification import describe_image, is_rectified, unknown_lens
 from demt_perception.ros.silence import COMPRESSED, IMAGE
 from demt_perception.ros.stamps import Order, StampOrder
 
@@ -31,19 +32,23 @@ class Reception:
     Attributes:
         watch: judges what comes, and why nothing comes.
         newest: stamp of the newest frame in nanoseconds; None before the first.
+        size: (width, height) of the newest image that was converted; None before the first.
     """
 
-    def __init__(self, node: LifecycleNode, compressed: bool, statistics: Statistics,
+    def __init__(self, node: LifecycleNode, prefix: str, compressed: bool, statistics: Statistics,
                  submit: Callable[[Any, int], None],
-                 report_drop: Callable[[str, str], None]) -> None:
+                 report_drop: Callable[[str, str], None],
+                 before: 'Reception | None' = None) -> None:
         """Subscribe to ``image`` (or its ``/compressed``) and the camera_info beside it.
 
         Args:
             node: subscribes; its remapping holds.
+            prefix: before the topic: '' or 'NAME/'.
             compressed: take CompressedImage.
             statistics: counts what comes.
             submit: takes each good message and its stamp in nanoseconds.
             report_drop: takes reason and text of each other.
+            before: listened to the same camera: its camera_info holds until another comes.
         """
         self._node = node
         self._statistics = statistics
@@ -51,21 +56,24 @@ class Reception:
         self._report_drop = report_drop
         self._check = (lambda message: None) if compressed else check_image
         self._order = StampOrder()
-        self._size: tuple[int, int] | None = None
-        self._info: Any = None
+        self.size: tuple[int, int] | None = None
+        self._info: Any = None if before is None else before._info
         self._without_info = 0
         self.newest: int | None = None
         # As image_transport has it: the names follow from where `image` is remapped to.
-        base = node.resolve_topic_name('image')
+        base = node.resolve_topic_name(f'{prefix}image')
         self._topic = f'{base}/compressed' if compressed else base
         self._info_topic = f'{base.rpartition("/")[0]}/camera_info'
         self._images = self._subscribe_images(CompressedImage if compressed else Image)
-        self._infos = node.create_subscription(
-            CameraInfo, self._info_topic, self._on_camera_info, _qos(),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        try:
+            self._infos = node.create_subscription(
+                CameraInfo, self._info_topic, self._on_camera_info, _qos(),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        except Exception:   # an override of its quality of service that cannot be
+            node.destroy_subscription(self._images)
+            raise
         self.watch = InputWatch(node, self._images.topic_name,
                                 COMPRESSED if compressed else IMAGE, self._images.qos_profile)
-        statistics.restart_silence()
 
     def destroy(self) -> None:
         """End the subscriptions."""
@@ -81,7 +89,7 @@ class Reception:
             if self._without_info == _FRAMES_WITHOUT_INFO:
                 self._node.get_logger().info(
                     f'no camera_info on {self._info_topic}: depth rests on the field of view '
-                    'that the model card assumes')
+                    'that the model card assumes, and there are no depth/camera_info and points')
             return None
         try:
             check_camera_info(info, width, height)
@@ -95,11 +103,11 @@ class Reception:
 
     def note_size(self, width: int, height: int) -> None:
         """Take notice of the size of the images, and of its changes."""
-        if self._size not in (None, (width, height)):
-            text = f'images were {self._size[0]}x{self._size[1]}, now {width}x{height}'
+        if self.size not in (None, (width, height)):
+            text = f'images were {self.size[0]}x{self.size[1]}, now {width}x{height}'
             if self._statistics.note('resolution_changed', text):
                 self._node.get_logger().info(text)
-        self._size = width, height
+        self.size = width, height
 
     def _on_image(self, message: Any) -> None:
         self._statistics.receive()
@@ -121,11 +129,15 @@ class Reception:
 
     def _on_camera_info(self, info: CameraInfo) -> None:
         self._statistics.note(INFOS)
-        if self._info is None and is_distorted(info) and 'rect' not in self._topic:
+        described = describe_image(info, is_rectified(self._topic))
+        if self._info is None and is_distorted(described):
+            points = unknown_lens(described) or (
+                'points follow the lens, but depth_image_proc and depthimage_to_laserscan do not')
             self._node.get_logger().warning(
-                f'{self._topic} seems to be unrectified (D of camera_info is not zero): depth '
-                'and normals are off towards the edges; use image_rect of image_proc')
-        self._info = info
+                f'{self._topic} seems to be unrectified (D of camera_info is not zero, and the '
+                f'topic is not called image_rect): depth and normals are off towards the edges; '
+                f'{points}; use image_rect of image_proc')
+        self._info = described
 
     def _on_lost(self, event: Any) -> None:
         self._statistics.note(LOST, times=event.total_count_change)

@@ -1,20 +1,28 @@
-"""Where camera frames come from: video files, folders of images, devices and bags."""
+"""Where camera frames come from: files, folders, bags; devices and streams are in ``live.py``."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import re
+import threading
 from typing import Any
 
 import cv2
 
-from demt_perception.bags.bag import is_storage_file
+from demt_perception.bags.bag import is_storage_file, natural_order
 from demt_perception.bags.metadata import METADATA_FILE
+from demt_perception.inference.picture_file import read_picture
+from demt_perception.inference.preprocess import LONGEST_SIDE, MOST_PIXELS
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 # Where a source does not say how fast it is.
 VIDEO_RATE = 30.0
 FOLDER_RATE = 10.0
+DEVICE = re.compile(r'(?:/dev/video)?\d+')
+STREAM = re.compile(r'(rtsps?|rtmp|https?|udp|tcp|srt)://')
+# A drive through scenes that this package has generated, for trying things without a camera.
+GENERATED = 'generated'
+CLIP = Path(__file__).resolve().parents[1] / 'synthetic' / 'assets' / 'street_clip.mp4'
 
 
 class SourceError(Exception):
@@ -28,14 +36,18 @@ class Frame:
     Attributes:
         image: BGR uint8 HxWx3 array, or a recorded sensor_msgs Image or CompressedImage.
         offset: seconds since the first frame of the pass; ignored for live sources.
+        taken: monotonic seconds when it was taken or came; None: when it is published.
         camera_info: sensor_msgs CameraInfo of the frame, or None.
         frame_id: recorded TF frame, or ''.
+        topic: that it came on, or ''.
     """
 
     image: Any
     offset: float
     camera_info: Any = None
     frame_id: str = ''
+    topic: str = ''
+    taken: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,24 +67,37 @@ class Source:
     frames: Callable[[], Iterator[Frame]]
 
 
-def open_source(text: str) -> Source:
-    """Open what the text names: a file, a folder, a bag, a device index or ``/dev/video*``.
+def open_source(text: str, stop: threading.Event | None = None, device_format: str = '') -> Source:
+    """Open what the text names.
+
+    Args:
+        text: a video file, a folder of images, a bag, a device index or ``/dev/video*``, the
+            address of a stream such as ``rtsp://...``, or ``generated``.
+        stop: ends the frames of a live source, also while it waits for its camera.
+        device_format: see ``live.read_format``.
 
     Raises:
         SourceError: there is nothing of the kind, or it cannot be read.
     """
-    if re.fullmatch(r'\d+|/dev/video\d+', text):
-        return _open_device(text)
+    if DEVICE.fullmatch(text) or STREAM.match(text):
+        from demt_perception.ros.live import open_live
+        return open_live(text, stop or threading.Event(), device_format)
+    if device_format:
+        raise SourceError(f'device_format is {device_format!r}, but source {text!r} is no device: '
+                          'leave it empty')
+    if text == GENERATED:
+        return replace(_open_video(CLIP), description=f'generated scenes, {CLIP.name}')
     path = Path(text).expanduser()
     if not text or not path.exists():
         raise SourceError(f'source {text!r} does not exist, want a video file, a folder of '
-                          'images, a device index such as 0, a rosbag2 folder or a .mcap file')
+                          'images, a device index such as 0, a stream such as rtsp://HOST/PATH, '
+                          'a rosbag2 folder, a .mcap file, or generated')
     if is_storage_file(path) or (path / METADATA_FILE).is_file():
         return _open_bag(path)
     if path.is_file():
         return _open_video(path)
     images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
-                    key=_natural)
+                    key=natural_order)
     if images:
         return _open_images(path, images)
     if any(is_storage_file(p) for p in path.iterdir()):
@@ -110,54 +135,30 @@ def _open_video(path: Path) -> Source:
 
     video = capture()
     rate = video.get(cv2.CAP_PROP_FPS)
-    size = f'{video.get(cv2.CAP_PROP_FRAME_WIDTH):.0f}x{video.get(cv2.CAP_PROP_FRAME_HEIGHT):.0f}'
+    width, height = (video.get(side) for side in (
+        cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     video.release()
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise SourceError(f'{path} has frames of {width:.0f}x{height:.0f}, want sides up to '
+                          f'{LONGEST_SIDE} and up to {MOST_PIXELS} pixels: scale it down')
     # Some containers say 0, NaN or the 90 kHz of their time base.
     if not 0.1 <= rate <= 1000:
         rate = VIDEO_RATE
-    return Source(f'video {path}, {size} at {rate:.4g} Hz', False, rate, frames)
+    return Source(f'video {path}, {width:.0f}x{height:.0f} at {rate:.4g} Hz', False, rate, frames)
 
 
 def _open_images(folder: Path, paths: list[Path]) -> Source:
     def frames() -> Iterator[Frame]:
         count = 0
         for path in paths:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is not None:
-                yield Frame(image, count / FOLDER_RATE)
-                count += 1
+            try:
+                image = read_picture(path)
+            except (OSError, ValueError):   # one bad file of many does not end the pass
+                continue
+            yield Frame(image, count / FOLDER_RATE)
+            count += 1
         if count == 0:
             raise SourceError(f'{folder}: none of its {len(paths)} images can be decoded')
 
     return Source(f'{len(paths)} images of {folder} at {FOLDER_RATE:g} Hz', False, FOLDER_RATE,
                   frames)
-
-
-def _open_device(text: str) -> Source:
-    index = int(text.removeprefix('/dev/video'))
-
-    def frames() -> Iterator[Frame]:
-        video = cv2.VideoCapture(index)
-        try:
-            if not video.isOpened():
-                present = sorted(str(p) for p in Path('/dev').glob('video*'))
-                raise SourceError(
-                    f'camera {index} cannot be opened; present: {present or "none"}. Is it in '
-                    'use, or is this user missing from the group video?')
-            # One old frame less in the driver.
-            video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-            while True:
-                good, image = video.read()
-                if not good:
-                    raise SourceError(f'camera {index} stopped delivering frames: unplugged?')
-                yield Frame(image, 0.0)
-        finally:
-            video.release()
-
-    return Source(f'camera {index}', True, VIDEO_RATE, frames)
-
-
-def _natural(path: Path) -> list[Any]:
-    """Sort key by which ``frame_10`` follows ``frame_9``."""
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part)
-            for part in re.split(r'(\d+)', path.name)]

@@ -3,7 +3,8 @@
 With its defaults (a shared-memory segment of 512 KiB) Fast DDS loses large best-effort images
 without a word. A profile with a larger segment cures it. It must be in the environment of the
 *sending* process before that starts, as must glibc's settings, which keep every image from
-being a fresh mmap: together they halve the latency of a 720p image.
+being a fresh mmap: together they halve the latency of a 720p image. One arena for all threads:
+see ``inference/memory.py``.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ _MALLOC = {
     'MALLOC_MMAP_THRESHOLD_': str(1 << 30),
     'MALLOC_TRIM_THRESHOLD_': str(1 << 30),
     'MALLOC_TOP_PAD_': str(64 << 20),
+    'MALLOC_ARENA_MAX': '1',
 }
 
 

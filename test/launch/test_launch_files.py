@@ -128,17 +128,6 @@ def test_the_executables_are_installed():
             assert f"'{values['executable']} = " in setup
 
 
-def test_the_rviz_layout_shows_topics_of_the_node():
-    from demt_perception.ros.outputs import OUTPUTS
-    layout = yaml.safe_load((ROOT / 'config' / 'perception.rviz').read_text())
-    shown = {display['Topic']['Value']
-             for display in layout['Visualization Manager']['Displays']}
-    topics = {f'demt_perception/{output.topic}' for output in OUTPUTS
-              if output.encoding in ('rgb8', 'mono8')}
-    assert shown
-    assert shown <= topics
-
-
 def test_the_transport_profile_is_large_enough_for_a_camera_image():
     root = ElementTree.parse(ROOT / 'config' / 'fastdds.xml').getroot()
     sizes = {element.tag.rpartition('}')[2]: int(element.text) for element in root.iter()

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
+import numpy as np
+from rcl_interfaces.srv import GetParameterTypes
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -58,17 +60,21 @@ class Report(NamedTuple):
 
 
 class NodeProcess:
-    """`python -m demt_perception.ros.perception_node` with parameters and remappings."""
+    """`python -m demt_perception.ros.perception_node` with parameters and remappings.
 
-    def __init__(self, environ, *arguments, **parameters):
+    ``program``: other arguments of Python, for a node with something done to it.
+    """
+
+    def __init__(self, environ, *arguments,
+                 program=('-m', 'demt_perception.ros.perception_node'), **parameters):
         self._log = tempfile.NamedTemporaryFile(suffix='.log')  # noqa: SIM115
         parameters = {'diagnostics_period': 0.2, 'engine': 'onnxruntime', 'threads': 1,
                       **parameters}
         for name, value in parameters.items():
             arguments = (*arguments, '-p', f'{name}:={value}')
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'demt_perception.ros.perception_node', '--ros-args',
-             *arguments], cwd=ROOT, env=environ, stdout=self._log, stderr=subprocess.STDOUT)
+            [sys.executable, *program, '--ros-args', *arguments], cwd=ROOT, env=environ,
+            stdout=self._log, stderr=subprocess.STDOUT)
 
     def log(self):
         return Path(self._log.name).read_text()
@@ -157,9 +163,31 @@ class Tester:
         client = self.node.create_client(kind, name)
         try:
             self.spin_until(client.service_is_ready, f'service {name}')
+            self._meet(name.rpartition('/')[0])
             future = client.call_async(request)
             self.spin_until(future.done, f'response of {name}')
             return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def _meet(self, node):
+        """Ask a node for nothing until it answers: from then on it hears, and answers, the rest.
+
+        A service may seem ready that is a former node's of that name, and a node that has not
+        found all of this client yet throws its response away.
+        """
+        client = self.node.create_client(GetParameterTypes, f'{node}/get_parameter_types')
+        asked, asking = 0.0, []
+
+        def answered():
+            nonlocal asked
+            if time.monotonic() > asked + 2:
+                asked = time.monotonic()
+                asking.append(client.call_async(GetParameterTypes.Request()))
+            return any(future.done() for future in asking)
+
+        try:
+            self.spin_until(answered, f'{node} to answer')
         finally:
             self.node.destroy_client(client)
 
@@ -200,12 +228,24 @@ class Tester:
             yield report
 
 
+def gradient_scene(height, width):
+    """Return a BGR picture in which every place differs: gradients and stripes."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, (x // 40 % 2) * 150], -1).astype(
+        np.uint8)
+
+
+def free_domain():
+    """Return a random domain: other tests, and other users, may be at work beside."""
+    return random.randint(1, 100)
+
+
 def environment(transport=True):
     """Return an environment for nodes and its domain, in which large images get through.
 
     Without ``transport`` it is Fast DDS as it comes, which loses them.
     """
-    domain = random.randint(1, 100)
+    domain = free_domain()
     environ = {name: value for name, value in os.environ.items()
                if not name.startswith(('ROS_LOCALHOST', 'ROS_AUTOMATIC', 'FASTDDS', 'FASTRTPS'))}
     environ |= {'ROS_DOMAIN_ID': str(domain), 'RCUTILS_COLORIZED_OUTPUT': '0',

@@ -8,6 +8,7 @@ messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed
 from demt_perception.ros.camera_model import (
     BadCameraInfoError,
     check_camera_info,
+    cropped_camera_info,
     focal_lengths,
     is_distorted,
     scaled_camera_info,
@@ -29,12 +30,44 @@ def project(info, x, y, z):
     return u / w, v / w
 
 
+@given(st.integers(0, 600), st.integers(0, 300), st.integers(2, 300), st.integers(2, 200),
+       st.sampled_from([1, 2]), st.floats(0.1, 3), st.tuples(*[st.floats(-3, 3)] * 2))
+def test_a_point_in_a_part_of_the_image_is_where_it_is_in_the_image(
+        left, top, width, height, binning, scale, at):
+    """Any part of the picture of a camera with region of interest and binning, at any scale."""
+    info = camera(binning_x=binning, binning_y=binning)
+    info.roi.x_offset, info.roi.y_offset = 8, 4
+    info.roi.width, info.roi.height = 1272, 716
+    left, top = left // binning, top // binning
+    full = scaled_camera_info(info, 1272 // binning, 716 // binning)
+    part = cropped_camera_info(info, left, top, width, height)
+    check_camera_info(part, width, height)
+    assert part.k.tolist() == info.k.tolist(), 'REP 104: the calibration is of the full picture'
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = scaled_camera_info(part, *size)
+    u, v = project(full, *at, 10.0)
+    x, y = project(small, *at, 10.0)
+    assert x == pytest.approx((u - left) * size[0] / width, abs=1e-6)
+    assert y == pytest.approx((v - top) * size[1] / height, abs=1e-6)
+    assert not (small.roi.width or small.binning_x)
+
+
+def test_a_part_that_begins_at_the_corner_is_told_at_its_own_size():
+    part = scaled_camera_info(cropped_camera_info(camera(), 0, 0, 640, 360), 640, 360)
+    assert (part.width, part.height, part.roi.width, part.roi.height) == (640, 360, 0, 0)
+    whole = camera()
+    whole.roi.width, whole.roi.height = 1280, 720   # as some drivers send it
+    assert not scaled_camera_info(whole, 1280, 720).roi.width
+    assert whole.roi.width == 1280
+
+
 def test_focal_lengths_come_from_p_and_else_from_k():
     assert focal_lengths(camera()) == (780, 790)
     assert focal_lengths(camera(p=[0.0] * 12)) == (800, 810)
 
 
 @pytest.mark.parametrize(('changes', 'word'), [
+    ({'d': [0.1, float('nan'), 0.0, 0.0, 0.0]}, 'D ='),
     ({'k': [math.nan] + [0.0] * 8}, 'NaN'),
     ({'p': [780.0, math.inf] + [0.0] * 10}, 'NaN or infinity'),
     ({'k': [0.0] * 9, 'p': [0.0] * 12}, 'focal'),

@@ -1,9 +1,8 @@
 """The camera source as its users run it: a process of its own, over real DDS."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
-import random
 import signal
 import subprocess
 import sys
@@ -17,11 +16,13 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='rclpy is not installed')
 
+from node_testing import free_domain
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from stream_servers import Hanging, HEIGHT, Mjpeg, Rtsp, Server, STEP, WIDTH
 
 from demt_perception.ros.transport import transport_environment
 
@@ -66,6 +67,19 @@ class Camera:
                 f'{len(self.received[name])} of {count} messages on {name} in {seconds} s')
         return self.received[name]
 
+    def spin_until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+        """Listen until a condition holds."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            self._executor.spin_once(0.1)
+            assert time.monotonic() < limit, f'in vain waited {seconds} s for {condition}'
+
+    def spin(self, seconds: float) -> None:
+        """Listen for so long."""
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            self._executor.spin_once(0.1)
+
     def wait(self) -> tuple[int, str]:
         """Return exit code and output of a source that ends by itself."""
         output, _ = self.process.communicate(timeout=15)
@@ -82,7 +96,7 @@ class Camera:
 @pytest.fixture
 def camera() -> Iterator[Any]:
     """A function that starts a camera source with parameters."""
-    domain = random.randint(1, 100)
+    domain = free_domain()
     context = Context()
     context.init(domain_id=domain)
     started = []
@@ -264,6 +278,7 @@ def test_without_loop_the_source_ends(camera, images):
     ('{folder}', 'holds neither images'),
     ('{folder}/text.mp4', 'cannot be opened as a video'),
     ('99', 'camera 99 cannot be opened'),
+    ('/dev/video99', 'camera 99 cannot be opened'),
 ])
 def test_a_bad_source_ends_with_the_reason(camera, tmp_path, source, text):
     (tmp_path / 'text.mp4').write_text('not a video')
@@ -280,3 +295,92 @@ def test_an_interrupt_ends_it_quietly(camera, images):
     code, output = source.wait()
     assert code == 0
     assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(('when', 'number'), [
+    ('bare', signal.SIGINT), ('imported', signal.SIGINT), ('init', signal.SIGINT),
+    ('node', signal.SIGINT), ('spin', signal.SIGINT), ('spin', signal.SIGTERM)])
+def test_a_signal_ends_it_at_every_moment(images, tmp_path, when, number):
+    """The process signals itself: in the import, around rclpy.init, and before it waits."""
+    code = f"""
+import os, signal, sys
+from demt_perception.ros import camera_source
+when = {when!r}
+def at(moment):
+    if moment == when:
+        os.kill(os.getpid(), {int(number)})
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'demt_perception.ros.camera_node':
+            at('bare')
+sys.meta_path.insert(0, Finder())
+note = camera_source.note_signals
+def noting():
+    reasons = note()
+    if when != 'bare':
+        import rclpy, rclpy.executors
+        from demt_perception.ros import camera_node
+        at('imported')
+        def around(owner, name, moment):
+            inner = getattr(owner, name)
+            def outer(*args, **more):
+                result = inner(*args, **more)
+                at(moment)
+                return result
+            setattr(owner, name, outer)
+        around(rclpy, 'init', 'init')
+        around(camera_node.CameraSource, '__init__', 'node')
+        around(rclpy.executors.SingleThreadedExecutor, 'add_node', 'spin')
+    return reasons
+camera_source.note_signals = noting
+sys.exit(camera_source.main())
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code, '--ros-args', '-p', f'source:={images[0]}'], cwd=ROOT,
+        env=os.environ | {'ROS_DOMAIN_ID': str(free_domain())}, capture_output=True, text=True,
+        timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(('kind', 'scheme'), [(Mjpeg, 'http'), (Rtsp, 'rtsp')])
+def test_a_network_camera_that_was_away_comes_back(camera, kind, scheme):
+    server = Server(kind)
+    source = camera(source=f'{scheme}://someone:secret@127.0.0.1:{server.port}/stream')
+    messages = source.collect('image', 12)
+    assert (messages[0].width, messages[0].height, messages[0].encoding) == (WIDTH, HEIGHT, 'bgr8')
+    # The same picture in every pixel, and the next one a step brighter: none is torn or old.
+    assert all(np.ptp(pixels(message)) <= 2 for message in messages)
+    assert STEP in np.abs(np.diff([int(pixels(message)[0, 0]) for message in messages]))
+    server.kill()
+    seen = len(messages)
+    source.spin(1.0)
+    back = Server(kind, server.port)
+    try:
+        source.collect('image', max(seen, len(messages)) + 10, 30)
+        ages = np.subtract(source.arrivals, [stamp(message) for message in messages]) / 1e9
+        assert 0 <= ages.min() < 1
+    finally:
+        source.process.send_signal(signal.SIGINT)
+        code, output = source.wait()
+        back.kill()
+    assert code == 0
+    assert f'stream {scheme}://***@127.0.0.1' in output
+    assert 'trying again in 0.5 s' in output
+    assert 'secret' not in output
+
+
+def test_a_camera_that_hangs_does_not_hold_up_the_end(camera):
+    server = Server(Hanging)
+    source = camera(source=f'http://127.0.0.1:{server.port}/stream')
+    source.spin_until(lambda: server.connections)
+    source.process.send_signal(signal.SIGTERM)
+    code, output = source.wait()   # not for as long as the camera
+    assert code == 0, output
+    server.kill()
+
+
+def test_generated_scenes_need_no_camera(camera):
+    message = camera(source='generated').collect('image', 2)[-1]
+    assert (message.width, message.height) == (480, 270)
+    assert pixels(message).std() > 10

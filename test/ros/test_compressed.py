@@ -1,4 +1,5 @@
 import contextlib
+import re
 import struct
 
 import cv2
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
+from bad_images import compressed
+
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.compressed import decode, image_size
 
@@ -69,10 +72,11 @@ def test_zeros_after_the_end_are_tolerated():
     assert decode(message(encoded() + bytes(4000))).shape == (48, 64, 3)
 
 
-def test_nothing_and_rubbish():
-    assert reason_of(b'') == 'zero_size'
-    assert reason_of(b'GIF89a' + bytes(100)) == 'decode_failed'
-    assert reason_of(bytes(1000)) == 'decode_failed'
+@pytest.mark.parametrize(('reason', 'data', 'says'), compressed(encoded('.png')))
+def test_what_is_no_image_is_refused_and_said(reason, data, says):
+    with pytest.raises(BadImageError, match=re.escape(says)) as caught:
+        decode(message(data))
+    assert caught.value.reason == reason
 
 
 def test_a_bomb_is_refused_before_it_is_decoded():
@@ -93,3 +97,37 @@ def test_a_damaged_header_is_refused():
 def test_any_bytes_give_an_image_or_bad_image_error(data, start):
     with contextlib.suppress(BadImageError):
         assert decode(message(start + data)).ndim == 3
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused():
+    """40 kB of them would keep the node busy for minutes."""
+    data = cv2.imencode('.jpg', picture(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode(message(data)).shape == (48, 64, 3)
+    again = data[:-2] + 1000 * data[data.rindex(b'\xff\xda'):-2] + data[-2:]
+    assert reason_of(again) == 'decode_failed'
+
+
+def with_header(*parts):
+    """Return a JPEG with other segments before its own."""
+    data = encoded()
+    return data[:2] + b''.join(parts) + data[2:]
+
+
+@pytest.mark.parametrize('parts', [
+    (b'\xff\xff\xff',),                    # fill bytes before a marker
+    (b'\xff\x01', b'\xff\xd0'),            # markers without a length
+    (b'\xff\xfe\x00\x06DEMT',),            # a comment
+    (b'\xff\xe0\x00\x02', b'\xff\xff')])
+def test_what_may_stand_before_the_size_is_passed_over(parts):
+    assert image_size(with_header(*parts)) == (48, 64)
+
+
+@pytest.mark.parametrize(('data', 'said'), [
+    (with_header(b'\xff\xda\x00\x02'), 'a JPEG without its size'),
+    (with_header(b'\x00'), 'without a marker at byte 2'),
+    (b'\x89PNG\r\n\x1a\n' + bytes(40), 'a PNG without its header'),
+    (b'\xff\xd8\xff\xc0\x00\x0b\x08\x00\x30', 'cut short')])
+def test_a_header_that_tells_no_size_is_refused_with_its_reason(data, said):
+    with pytest.raises(BadImageError, match=said) as caught:
+        decode(message(data))
+    assert caught.value.reason == 'decode_failed'

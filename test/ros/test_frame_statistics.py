@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.ros.frame_statistics import Statistics, total
 
 
 def test_counts_and_growth():
@@ -57,6 +57,26 @@ def test_old_samples_leave_the_window(monkeypatch):
     time.sleep(0.03)
     statistics.process({'wait': 0.5})
     assert set(statistics.snapshot().stages) == {'wait'}
+
+
+def test_the_sum_of_several_cameras():
+    one, two = Statistics(), Statistics()
+    for _ in range(3):
+        one.receive()
+    two.receive()
+    one.process({'engine': 1.0})
+    one.drop('too_old', 'old')
+    two.drop('too_old')
+    two.drop('superseded')
+    two.note('camera_infos')
+    whole = total([one.snapshot(), two.snapshot()])
+    assert (whole.received, whole.processed, whole.dropped) == (4, 1, 3)
+    assert whole.drops == {'too_old': 2, 'superseded': 1}
+    assert whole.new == {'too_old': 2, 'superseded': 1, 'camera_infos': 1}
+    assert not whole.stages, "percentiles of different cameras' frames have no sum"
+    single = one.snapshot()
+    assert total([single]) is single
+    assert total([]).received == 0
 
 
 def test_threads_lose_no_count():

@@ -1,7 +1,16 @@
 import pytest
 
 from demt_perception.ros.frame_statistics import Snapshot
-from demt_perception.ros.health import ERROR, Inference, memory_mb, OK, values, verdict, WARN
+from demt_perception.ros.health import (
+    degraded,
+    ERROR,
+    Inference,
+    memory_mb,
+    OK,
+    values,
+    verdict,
+    WARN,
+)
 
 
 @pytest.mark.parametrize(('state', 'failure', 'snapshot', 'trouble', 'level', 'word'), [
@@ -23,6 +32,23 @@ def test_verdicts(state, failure, snapshot, trouble, level, word):
     seen, text = verdict(state, failure, snapshot, trouble)
     assert seen == level
     assert word in text
+
+
+def test_a_slow_engine_is_a_warning_unless_something_is_worse():
+    snapshot = Snapshot(input_rate=30, output_rate=9, stages={'total': (90, 120)})
+    assert verdict('active', '', snapshot, '', 'it takes 40 ms') == (WARN, 'it takes 40 ms')
+    assert verdict('active', '', snapshot, 'no frame', 'it takes 40 ms') == (WARN, 'no frame')
+    assert verdict('active', 'it hangs', snapshot, '', 'it takes 40 ms') == (ERROR, 'it hangs')
+
+
+def test_all_that_is_not_as_it_should_be_has_a_name():
+    usual = Snapshot(new={'superseded': 9, 'camera_infos': 30, 'resolution_changed': 1})
+    assert degraded(Inference(), usual, '') == ()
+    bad = Snapshot(new={'superseded': 9, 'too_old': 1, 'engine_error': 4})
+    inference = Inference(building='9 s', slow='it takes 40 ms', trouble='engine_error')
+    assert degraded(inference, bad, 'no frame on /image', ('covered', 'fog')) == (
+        'engine_error', 'engine_slow', 'engine_stand_in', 'input', 'too_old',
+        'self_check covered', 'self_check fog')
 
 
 def test_values_hold_everything_as_text():

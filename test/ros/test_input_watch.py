@@ -1,7 +1,11 @@
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from node_testing import best_effort, free_domain
+import rclpy
+from rclpy.context import Context
 from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
 
 from demt_perception.ros.frame_statistics import Snapshot
 from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
@@ -32,3 +36,20 @@ def test_fewer_images_than_camera_infos(judge):
 def test_as_many_images_as_camera_infos(judge):
     assert {judge(n * 29, **{INFOS: n * 30}) for n in range(9)} == {''}
     assert {judge(300 + n * 29) for n in range(9)} == {''}, 'a camera without camera_info'
+
+
+def test_losses_of_before_do_not_explain_a_silence():
+    context = Context()
+    rclpy.init(context=context, domain_id=free_domain())
+    node = rclpy.create_node('watching', context=context)
+    try:
+        node.create_publisher(Image, '/watched/image', best_effort())
+        watch = InputWatch(node, '/watched/image', IMAGE, best_effort())
+        watch.loss(Snapshot(received=100, events={LOST: 8}))
+        assert 'nothing arrives: /watching does not send' in watch.silence(
+            Snapshot(received=100, events={LOST: 8}))
+        assert 'but 20 images were lost' in watch.silence(
+            Snapshot(received=100, events={LOST: 28}))
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)

@@ -1,6 +1,5 @@
 """Bad input of every kind, over real DDS: counted, said, nothing published, node alive."""
 
-from array import array
 import math
 
 from builtin_interfaces.msg import Time
@@ -9,8 +8,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from bad_images import RAW
 from node_testing import best_effort, make_image, reliable
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from demt_perception.inference.input_size import fit_input_size
+from demt_perception.model_card import load_card
 
 GREEN = np.zeros((96, 160, 3), np.uint8)
 GREEN[..., 1] = 200
@@ -42,14 +45,8 @@ def semantic(tester, camera):
         yield got
 
 
-@pytest.mark.parametrize(('reason', 'changes', 'says'), [
-    ('zero_size', {'height': 0}, '160x0'),
-    ('zero_size', {'width': 0, 'step': 0, 'data': array('B')}, '0x96'),
-    ('wrong_step', {'step': 479}, 'step is 479'),
-    ('short_data', {'data': array('B', bytes(100))}, 'holds 100 bytes'),
-    ('unknown_encoding', {'encoding': 'foo8'}, "'foo8'"),
-    ('bad_size', {'encoding': 'yuyv', 'width': 161}, 'width is 161'),
-])
+@pytest.mark.parametrize(('reason', 'changes', 'says'),   # one of each reason
+                         {row[0]: row for row in reversed(RAW)}.values())
 def test_bad_images_are_counted_and_said_and_not_published(
         tester, shared_node, camera, semantic, reason, changes, says):
     with tester.diagnosing('shared') as report:
@@ -80,6 +77,30 @@ def test_a_change_of_resolution_is_followed_and_counted(tester, camera, semantic
         assert semantic[-1].height == 120
         tester.pump(camera, lambda: good(tester), lambda: semantic[-1].width == 160)
         report(lambda r: int(r.values['resolution_changed']) >= before + 2)
+
+
+def test_the_input_takes_the_shape_of_the_first_images(tester, start_node, tiny_model):
+    node = start_node(model=tiny_model, match_aspect='true')
+    card = load_card(tiny_model)
+    wide = np.full((64, 224, 3), 100, np.uint8)
+    height, width = fit_input_size(card, wide.shape[:2])
+    assert (height, width) != card.input_size
+    with tester.listening('/demt_perception/semantic/image', Image) as got, \
+            tester.publishing('/image') as publisher:
+        def shoot(pixels):
+            got.clear()
+            tester.pump(publisher, lambda: make_image(pixels, stamp=tester.now()),
+                        lambda: got and got[-1].width == pixels.shape[1], 'an output')
+
+        shoot(wide)
+        wanted = f'in the shape of the images: model tiny_model at {width}x{height}'
+        tester.spin_until(lambda: wanted in node.log(), 'the new shape')
+        # It goes on; another shape is taken as it comes, and loads nothing again.
+        shoot(wide)
+        shoot(np.full((90, 90, 3), 100, np.uint8))
+        tester.spin_for(0.6)
+    assert node.log().count('in the shape of the images') == 1
+    assert node.stop() == 0
 
 
 def test_a_frame_out_of_order_is_dropped_and_a_restart_is_not(tester, camera, semantic):

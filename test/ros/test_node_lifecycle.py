@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-from node_testing import environment, make_image, NodeProcess, Tester
+from node_testing import environment, gradient_scene, make_image, NodeProcess, Tester
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.utilities import get_rmw_implementation_identifier
@@ -85,6 +85,28 @@ def test_through_all_states_and_a_configuration_that_fails(
     assert 'Traceback' not in node.log()
 
 
+def test_a_node_that_is_configured_again_and_again_holds_no_more(tester, start_node, tiny_model):
+    """What a configured node holds refers to itself, and was left to Python's garbage."""
+    kind = pytest.importorskip('demt_msgs.msg', reason='~/dense').DensePrediction
+    start_node(autostart='false', model=tiny_model)
+    large = gradient_scene(720, 1280)
+    held = []
+    with tester.diagnosing() as report:
+        for _ in range(6):
+            assert tester.change_state(CONFIGURE)
+            assert tester.change_state(ACTIVATE)
+            with tester.publishing('/image') as publisher, \
+                    tester.listening('/demt_perception/dense', kind) as got:
+                tester.pump(publisher, lambda: make_image(large, stamp=tester.now()),
+                            lambda: got, 'an output')
+            assert tester.change_state(DEACTIVATE)
+            assert tester.change_state(CLEANUP)
+            report()   # one that was under way
+            held.append(float(report(lambda r: r.level == 1).values['rss_mb']))
+    # A message alone has 18 MB.
+    assert held[5] < held[1] + 15, held
+
+
 @pytest.mark.parametrize(('before', 'shutdown'), [
     ((), Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
     ((CONFIGURE,), Transition.TRANSITION_INACTIVE_SHUTDOWN),
@@ -136,6 +158,15 @@ def test_autostart_with_a_bad_model_says_why_and_stays(tester, start_node, tiny_
     assert 'SHA-256' in node.log()
 
 
+def test_a_wrong_parameter_file_ends_the_node_with_the_reason(ros, tmp_path):
+    # So that a respawn without end says each time what is wrong.
+    path = tmp_path / 'wrong.yaml'
+    path.write_text('/**: {ros__parameters: {max_age: fast}}')
+    node = NodeProcess(ros.environ, '--params-file', str(path))
+    assert node.process.wait(60) == 1
+    assert "max_age is 'fast', want a number" in node.log()
+
+
 def test_services_and_lazy_outputs(tester, start_node, camera, tiny_model):
     services = pytest.importorskip('demt_msgs.srv', reason='demt_msgs is not built')
     messages = pytest.importorskip('demt_msgs.msg')
@@ -149,8 +180,8 @@ def test_services_and_lazy_outputs(tester, start_node, camera, tiny_model):
         # One output is wanted: only that is computed.
         with tester.listening('/demt_perception/boundary/image', Image) as got:
             tester.pump(publisher, make, lambda: got and stats[-1].stages, 'boundaries')
-            assert {'preprocess', 'engine', 'boundary', 'publish', 'total'} <= set(
-                stats[-1].stages)
+            assert {'receive', 'preprocess', 'engine', 'boundary', 'publish', 'total',
+                    'publish boundary/image'} <= set(stats[-1].stages)
             assert not {'semantic', 'depth', 'normals', 'overlay'} & set(stats[-1].stages)
 
     def set_tasks(*names):
@@ -273,3 +304,37 @@ def test_loss_in_transport_is_noticed(tiny_model):
     assert found.level == 1
     assert 'config folder' in found.text
     assert int(found.values['lost_in_transport']) > 0
+
+
+def test_while_an_engine_is_built_another_serves(tester, ros, tiny_model, tmp_path):
+    pytest.importorskip('openvino')
+    node = NodeProcess(ros.environ | {'DEMT_CACHE': str(tmp_path / 'empty')},
+                       '-r', '__node:=built', '-r', 'image:=/built/camera', model=tiny_model,
+                       engine='openvino', diagnostics_period=0.05, autostart='false')
+    try:
+        with tester.diagnosing('built') as report:
+            report()  # it listens: building takes less than a second
+            assert tester.change_state(CONFIGURE, '/built')
+            assert tester.change_state(ACTIVATE, '/built')
+            seen = report(lambda r: r.text.startswith('building the engine'))
+            assert 'onnxruntime serves meanwhile' in seen.text
+            assert (seen.level, seen.values['engine']) == (0, 'onnxruntime')
+            assert seen.values['building'] != '-'
+            seen = report(lambda r: r.values['engine'] == 'openvino')
+            assert seen.values['building'] == '-'
+        with tester.publishing('/built/camera') as images, \
+                tester.listening('/built/depth/image', Image) as got:
+            tester.pump(images, lambda: make_image(BLUE, stamp=tester.now()), lambda: got)
+        log = node.log()
+        assert log.index('on onnxruntime') < log.index('built: model tiny_model')
+        assert list((tmp_path / 'empty').glob('*.engine'))
+    finally:
+        assert node.stop() == 0
+
+
+def test_stopped_while_an_engine_is_built(ros, tester, tiny_model, tmp_path):
+    pytest.importorskip('openvino')
+    node = NodeProcess(ros.environ | {'DEMT_CACHE': str(tmp_path / 'empty')},
+                       '-r', '__node:=short', model=tiny_model, engine='openvino')
+    tester.spin_until(lambda: 'on onnxruntime' in node.log(), 'the engine that serves')
+    assert node.stop() == 0, node.log()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-from node_testing import best_effort, make_image, reliable
+from node_testing import best_effort, gradient_scene, make_image, reliable
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -22,6 +22,7 @@ IMAGES = [
     ('semantic/color', 'semantic_color', 'rgb8', np.uint8, (3,)),
     ('semantic/overlay', 'overlay', 'rgb8', np.uint8, (3,)),
     ('depth/image', 'depth', '32FC1', np.float32, ()),
+    ('depth/uncertainty', 'depth_uncertainty', '32FC1', np.float32, ()),
     ('depth/color', 'depth_color', 'rgb8', np.uint8, (3,)),
     ('normals/image', 'normals', '32FC3', np.float32, (3,)),
     ('normals/color', 'normals_color', 'rgb8', np.uint8, (3,)),
@@ -31,9 +32,7 @@ IMAGES = [
 
 @pytest.fixture(scope='module')
 def scene():
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    return np.stack([x * 255 // WIDTH, y * 255 // HEIGHT, (x // 40 % 2) * 150], -1).astype(
-        np.uint8)
+    return gradient_scene(HEIGHT, WIDTH)
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +122,8 @@ def test_the_dense_message_holds_the_same(tester, shoot, expected):
     assert (dense.model, dense.camera_info.k[4]) == ('tiny_model', FOCAL)
     for topic, attribute, encoding, kind, shape in IMAGES:
         field = {'semantic/image': 'semantic', 'semantic/confidence': 'confidence',
-                 'depth/image': 'depth', 'normals/image': 'normals',
+                 'depth/image': 'depth', 'depth/uncertainty': 'depth_uncertainty',
+                 'normals/image': 'normals',
                  'boundary/image': 'boundary'}.get(topic)
         if field:
             image = getattr(dense, field)

@@ -1,4 +1,4 @@
-"""The two threads with a real predictor; the node around them is a plain object."""
+"""The two threads with a real predictor; the camera is a plain object."""
 
 import threading
 import time
@@ -7,64 +7,67 @@ import numpy as np
 import pytest
 
 from demt_perception.inference import Predictor
+from demt_perception.inference.task_sets import TaskSets
 from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.frame import Picture, too_old_text, Wanted
 from demt_perception.ros.frame_statistics import Statistics
-from demt_perception.ros.pipeline import Pipeline, too_old_text
+from demt_perception.ros.pipeline import Pipeline
 
 SECOND = 1_000_000_000
 IMAGE = np.full((96, 160, 3), 100, np.uint8)
 
 
-class Surroundings:
+class Camera:
     """Messages are BGR arrays; what is published is kept."""
 
     def __init__(self, statistics):
         self.statistics = statistics
         self.published = []
         self.drops = []
-        self.listeners = frozenset({'semantic/image'})
+        self.listeners = Wanted(frozenset({'semantic/image'}), ('semseg',), 1.0)
+        self.max_age = 0.5
         self.time = 100 * SECOND
+        self.sending = ''
         self.may_publish = threading.Event()
         self.may_publish.set()
 
-    def decode(self, message):
+    def look(self, message, card):
+        assert card.name == 'tiny_model'
         if message is None:
             raise BadImageError('short_data', 'nothing there')
-        return message
+        return Picture(message, None, None)
 
     def now(self):
         return self.time
 
-    def wanted(self):
+    def wanted(self, card):
         return self.listeners
-
-    def camera_info(self, width, height):
-        return None
 
     def publish(self, result):
         assert self.may_publish.wait(20)
         assert result.predictions.semantic.shape == (96, 160)
+        assert result.predictions.tasks == ('semseg',)
         self.published.append(result.frame.stamp)
-        return 0.001
+        return {'semantic/image': 0.001}
 
     def report_drop(self, reason, text):
         self.statistics.drop(reason, text)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def predictor(tiny_model):
-    return Predictor(tiny_model, 'onnxruntime', 1)
+    return TaskSets(Predictor(tiny_model, 'onnxruntime', 1))
 
 
 @pytest.fixture
 def work(predictor):
-    """Return (pipeline, surroundings, statistics), running."""
+    """Return (pipeline, camera, statistics), running."""
     statistics = Statistics()
-    surroundings = Surroundings(statistics)
-    pipeline = Pipeline(predictor, surroundings, statistics, max_age=0.5, output_scale=1.0)
+    camera = Camera(statistics)
+    pipeline = Pipeline(predictor, [camera])
     pipeline.start()
-    yield pipeline, surroundings, statistics
-    surroundings.may_publish.set()
+    yield pipeline, camera, statistics
+    camera.may_publish.set()
     pipeline.stop()
 
 
@@ -78,12 +81,13 @@ def wait_for(condition):
 def test_frames_come_out_in_order_with_all_their_stages(work):
     pipeline, node, statistics = work
     for n in range(5):
-        pipeline.submit(IMAGE, 100 * SECOND - 1000 + n)
+        pipeline.submit(node, IMAGE, 100 * SECOND - 1000 + n)
         wait_for(lambda n=n: len(node.published) == n + 1)
     assert node.published == [100 * SECOND - 1000 + n for n in range(5)]
     wait_for(lambda: statistics.snapshot().processed == 5)
     assert set(statistics.snapshot().stages) == {
-        'wait', 'convert', 'preprocess', 'engine', 'handover', 'semantic', 'publish', 'total'}
+        'receive', 'wait', 'convert', 'preprocess', 'engine', 'handover', 'semantic', 'publish',
+        'publish semantic/image', 'total'}
 
 
 def test_a_slow_publication_never_blocks_reception_and_the_newest_wins(work):
@@ -91,7 +95,7 @@ def test_a_slow_publication_never_blocks_reception_and_the_newest_wins(work):
     node.may_publish.clear()
     begin = time.monotonic()
     for n in range(200):
-        pipeline.submit(IMAGE, 99 * SECOND + SECOND // 2 + n)
+        pipeline.submit(node, IMAGE, 99 * SECOND + SECOND // 2 + n)
         time.sleep(0.0005)
     assert time.monotonic() - begin < 10
     node.may_publish.set()
@@ -104,17 +108,17 @@ def test_a_slow_publication_never_blocks_reception_and_the_newest_wins(work):
 
 def test_old_frames_are_dropped_unless_their_age_is_unknown(work):
     pipeline, node, statistics = work
-    pipeline.submit(IMAGE, 99 * SECOND)
+    pipeline.submit(node, IMAGE, 99 * SECOND)
     wait_for(lambda: statistics.snapshot().drops.get('too_old') == 1)
     node.time = 0
-    pipeline.submit(IMAGE, 99 * SECOND)
+    pipeline.submit(node, IMAGE, 99 * SECOND)
     wait_for(lambda: len(node.published) == 1)
 
 
 def test_without_listeners_nothing_is_computed(work):
     pipeline, node, statistics = work
-    node.listeners = frozenset()
-    pipeline.submit(IMAGE, 100 * SECOND)
+    node.listeners = None
+    pipeline.submit(node, IMAGE, 100 * SECOND)
     wait_for(lambda: statistics.snapshot().idle == 1)
     assert not node.published
     assert statistics.snapshot().dropped == 0
@@ -123,23 +127,111 @@ def test_without_listeners_nothing_is_computed(work):
 def test_a_frame_that_fails_does_not_end_the_work(work):
     pipeline, node, statistics = work
     for bad, reason in ((None, 'short_data'), (np.zeros((2, 2), np.float32), 'engine_error')):
-        pipeline.submit(bad, 100 * SECOND)
+        pipeline.submit(node, bad, 100 * SECOND)
         wait_for(lambda reason=reason: statistics.snapshot().drops.get(reason) == 1)
-    pipeline.submit(IMAGE, 100 * SECOND)
+    pipeline.submit(node, IMAGE, 100 * SECOND)
     wait_for(lambda: len(node.published) == 1)
+
+
+@pytest.fixture
+def together(free_model):
+    """Return (model, two cameras, a function that starts a pipeline with frames in it).
+
+    The model takes two images at once, as where a batch is faster: here whatever it gains.
+    """
+    model = Predictor(free_model, 'onnxruntime', 1)
+    assert 'times as fast' in model.batch_with(2, gain=0.0)
+    assert model.together == 2
+    cameras = [Camera(Statistics()) for _ in range(2)]
+    running = []
+
+    def start(*messages):
+        for pipeline in running:
+            pipeline.stop()
+        running[:] = [Pipeline(TaskSets(model), cameras)]
+        for camera, message in zip(cameras, messages, strict=True):
+            camera.results = []
+            camera.publish = lambda result, camera=camera: camera.results.append(result) or {}
+            running[0].submit(camera, message, 100 * SECOND)
+        running[0].start()
+        return running[0]
+
+    yield model, cameras, start
+    for pipeline in running:
+        pipeline.stop()
+    model.close()
+
+
+def test_frames_of_several_cameras_go_together_and_come_out_apart(together):
+    model, cameras, start = together
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 256, (96, 160, 3), np.uint8) for _ in range(2)]
+    pipeline = start(*images)
+    wait_for(lambda: all(len(camera.results) == 1 for camera in cameras))
+    for camera, image in zip(cameras, images, strict=True):
+        assert np.array_equal(camera.results[0].predictions.semantic,
+                              model.predict(image).semantic)
+    # Of a batch each has the same share: that is how it is known to have been one.
+    assert len({camera.results[0].predictions.timings['engine'] for camera in cameras}) == 1
+    pipeline.submit(cameras[1], images[0], 100 * SECOND)
+    wait_for(lambda: len(cameras[1].results) == 2)   # one alone waits for nobody
+
+
+@pytest.mark.parametrize('bad', [False, True])
+def test_what_is_not_alike_goes_one_by_one_and_a_bad_one_spoils_no_other(together, bad):
+    model, cameras, start = together
+    cameras[0].listeners = Wanted(frozenset({'depth/image'}), ('depth',), 1.0)
+    start(None if bad else IMAGE, IMAGE)
+    wait_for(lambda: len(cameras[1].results) == 1)
+    assert cameras[1].results[0].predictions.tasks == ('semseg',)
+    if bad:
+        assert cameras[0].statistics.snapshot().drops == {'short_data': 1}
+    else:
+        wait_for(lambda: len(cameras[0].results) == 1)
+        assert cameras[0].results[0].predictions.tasks == ('depth',)
 
 
 def test_stop_ends_both_threads_at_any_moment(predictor):
     statistics = Statistics()
     for n in range(20):
         before = threading.active_count()
-        pipeline = Pipeline(predictor, Surroundings(statistics), statistics, 0, 1.0)
+        node = Camera(statistics)
+        pipeline = Pipeline(predictor, [node])
         pipeline.start()
         for _ in range(n % 4):
-            pipeline.submit(IMAGE, 1)
+            pipeline.submit(node, IMAGE, 1)
         pipeline.stop()
         assert threading.active_count() == before
-        pipeline.submit(IMAGE, 1)
+        pipeline.submit(node, IMAGE, 1)
+
+
+def test_another_model_takes_over_between_two_frames(tiny_model, work):
+    pipeline, node, statistics = work
+    model = TaskSets(Predictor(tiny_model, 'onnxruntime', 1))
+    at_work, go_on = threading.Event(), threading.Event()
+    look = node.look
+
+    def slow(message, card):
+        at_work.set()
+        assert go_on.wait(20)
+        return look(message, card)
+
+    other = TaskSets(Predictor(tiny_model, 'onnxruntime', 1))
+    first = pipeline.go_on_with(model)   # the one before is closed: nobody is in it
+    first.join(20)
+    assert not first.is_alive()
+    node.look = slow
+    pipeline.submit(node, IMAGE, 100 * SECOND - 2)
+    assert at_work.wait(20)
+    pipeline.submit(node, IMAGE, 100 * SECOND - 1)   # it waits, and is not thrown away
+    retiring = pipeline.go_on_with(other)
+    assert retiring.is_alive(), 'a frame is in it'
+    go_on.set()
+    retiring.join(20)
+    assert not retiring.is_alive()
+    wait_for(lambda: len(node.published) == 2)
+    assert not statistics.snapshot().dropped
+    other.close()
 
 
 def test_the_cure_fits_the_age():

@@ -39,7 +39,7 @@ class Recorder(Node):
     """Counts the messages of each topic and keeps what the pictures need."""
 
     def __init__(self, node: str, tasks: Collection[str], image: str, pictures: bool,
-                 dense: bool) -> None:
+                 dense: bool, given: Collection[str] = ()) -> None:
         """Subscribe to the outputs of a node, by full names.
 
         Args:
@@ -48,11 +48,12 @@ class Recorder(Node):
             image: the camera's topic; subscribed for pictures only.
             pictures: keep what video and sheet need.
             dense: subscribe to ``dense`` too.
+            given: of optional outputs, those that the model gives: ``ModelCard.outputs``.
         """
         super().__init__('demo_recorder')
         from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
         kinds = {'depth/camera_info': CameraInfo, DENSE: DensePrediction}
-        self.topics = (*(output.topic for output in outputs_of(tasks)), 'depth/camera_info')
+        self.topics = (*(output.topic for output in outputs_of(tasks, given)), 'depth/camera_info')
         # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
         self.received: dict[str, list[tuple[float, int, float]]] = {
             name: [] for name in ((image,) * pictures + self.topics + (DENSE,) * dense)}
@@ -168,14 +169,14 @@ def measure(recorder: Recorder) -> dict[str, Any]:
             'precision': last.precision, 'received': last.received,
             'processed': last.processed, 'dropped': last.dropped, 'idle': last.idle,
             'drop_counts': dict(zip(last.drop_reasons, map(int, last.drop_counts), strict=True)),
-            'stages': _stages(recorder.stats),
+            'stages': stages_of(recorder.stats),
         }
     if recorder.label_table is not None:
         result['classes'] = list(recorder.label_table.names)
     return result
 
 
-def _stages(reports: list[Any]) -> dict[str, dict[str, float]]:
+def stages_of(reports: list[Any]) -> dict[str, dict[str, float]]:
     """Return the node's percentiles by stage, the median over its reports.
 
     The first report is left out where there are more: it holds the cold start.
@@ -216,7 +217,8 @@ def main() -> int:
     args = parser.parse_args()
     rclpy.init()
     card = load_card(args.model)
-    recorder = Recorder(args.node, card.tasks, args.image, args.pictures, args.dense)
+    recorder = Recorder(args.node, card.tasks, args.image, args.pictures, args.dense,
+                        card.outputs)
     try:
         came = record(recorder, StateWatch(recorder, args.node), args.seconds)
     finally:

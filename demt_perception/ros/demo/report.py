@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from demt_perception.ros.frame_statistics import PUBLISH
+
 
 def make_table(result: dict[str, Any], playing: str) -> str:
     """Return the lines that `demt demo` prints, from `run_demo`'s result."""
@@ -28,7 +30,7 @@ def _summary(result: dict[str, Any], playing: str) -> list[str]:
                          f'p50 {stages["total"]["p50_ms"]:.1f} ms, '
                          f'p95 {stages["total"]["p95_ms"]:.1f} ms')
         parts = ', '.join(f'{name} {values["p50_ms"]:.1f}' for name, values in stages.items()
-                          if name != 'total')
+                          if name != 'total' and not name.startswith(PUBLISH))
         lines += textwrap.wrap(f'stages       p50, ms: {parts}', 98,
                                subsequent_indent=' ' * 13)
     lines += [

@@ -1,24 +1,25 @@
 """Runs the demo: camera source, perception node and recorder, each a process, over real DDS."""
 
 from dataclasses import dataclass
-import json
-import os
 from pathlib import Path
-import random
-import selectors
 import subprocess
 import sys
 import time
 from typing import Any
 
-from demt_perception.ros.demo.processes import DemoError, Process
+from demt_perception.ros.demo.processes import (
+    DemoError,
+    Lines,
+    parameters,
+    Process,
+    quiet_environment,
+)
 from demt_perception.ros.demo.progress import Progress
-from demt_perception.ros.transport import transport_environment
-from demt_perception.share import share_file
 
 _PACKAGE = 'demt_perception.ros'
 # Making the pictures after the recording; a slow disk must not hang the demo for ever.
 _RESULT_TIMEOUT = 120.0
+_END_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     Raises:
         DemoError: a process ended early, or nothing came out; the text holds the log's end.
     """
-    environ = _environment(options.out)
+    environ = quiet_environment(options.out)
     processes: list[Process] = []
 
     def start(name: str, module: str, *arguments: str, pipe: bool = False) -> Process:
@@ -66,9 +67,9 @@ def run_demo(options: Options) -> dict[str, Any]:
                          '--out', str(options.out), '--model', options.model,
                          *([] if options.pictures else ['--no-pictures']),
                          *(['--dense'] if options.dense else []), pipe=True)
-        node = start('node', 'perception_node', *_parameters(
+        node = start('node', 'perception_node', *parameters(
             model=options.model, engine=options.engine))
-        camera = start('camera', 'camera_source', *_parameters(
+        camera = start('camera', 'camera_source', *parameters(
             source=options.source, camera_info_file=options.camera_info_file))
         return _follow(recorder, node, camera, options.seconds)
     finally:
@@ -81,9 +82,10 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
     progress = Progress(seconds)
     memory = peak = 0.0
     first = torch = None
-    lines = _Lines(recorder)
+    lines = Lines(recorder)
     recording = True
-    limit = None
+    limit: float | None = None
+    result: dict[str, Any] | None = None
     while limit is None or time.monotonic() < limit:
         for report in lines.read(0.2):
             match report['event']:
@@ -99,8 +101,9 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
                     camera.stop()
                     node.stop()
                 case 'result':
-                    return report | {'first_frame_s': first, 'torch_loaded': torch,
-                                     'memory_mb': memory, 'peak_memory_mb': peak}
+                    result = report | {'first_frame_s': first, 'torch_loaded': torch,
+                                       'memory_mb': memory, 'peak_memory_mb': peak}
+                    limit = time.monotonic() + _END_TIMEOUT   # it ends by itself
         if recording:
             node.check()
             camera.check()
@@ -109,54 +112,10 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
                 progress.wait('loading the model')
         if lines.ended:
             break
+    if result is not None:
+        return result
     if first is None:
         raise DemoError(
             'the perception node published nothing\n' + '\n'.join(
                 process.log_tail() for process in (node, camera, recorder)))
     raise DemoError(f'the recorder gave no result\n{recorder.log_tail()}')
-
-
-class _Lines:
-    """The recorder's reports, read without blocking for longer than asked."""
-
-    def __init__(self, process: Process) -> None:
-        self.ended = False
-        self._pipe = process.stdout
-        os.set_blocking(self._pipe.fileno(), False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._pipe, selectors.EVENT_READ)
-        self._rest = b''
-
-    def read(self, timeout: float) -> list[dict[str, Any]]:
-        if not self._selector.select(timeout):
-            return []
-        data = os.read(self._pipe.fileno(), 1 << 20)
-        self.ended = not data
-        *lines, self._rest = (self._rest + data).split(b'\n')
-        return [json.loads(line) for line in lines if line.startswith(b'{')]
-
-
-def _environment(out: Path) -> dict[str, str]:
-    """Return an environment in which our nodes talk to each other and to nobody else."""
-    environ = {name: value for name, value in os.environ.items()
-               if name not in ('ROS_LOCALHOST_ONLY', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER')}
-    environ |= transport_environment(share_file('config/fastdds.xml'), environ)
-    environ |= {
-        'ROS_DOMAIN_ID': str(random.randint(1, 100)),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'RMW_IMPLEMENTATION': environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'),
-        'ROS_LOG_DIR': str((out / 'ros_log').resolve()),
-        'RCUTILS_COLORIZED_OUTPUT': '0',
-        'PYTHONUNBUFFERED': '1',
-    }
-    return environ
-
-
-def _parameters(**values: str) -> list[str]:
-    """Return the ROS command line for text parameters; empty ones keep their default."""
-    arguments = ['--ros-args']
-    for name, value in values.items():
-        if value:
-            # JSON text is YAML text: a source '0' or a path with a colon stays text.
-            arguments += ['-p', f'{name}:={json.dumps(value)}']
-    return arguments

@@ -1,0 +1,176 @@
+"""Other models and engines for a node at work: loaded aside, and then gone on with."""
+
+from collections.abc import Callable
+from dataclasses import replace
+import time
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.task import Future
+
+from demt_perception.inference import Predictor
+from demt_perception.ros.loading import aside, describe, load_at_once, load_or_build
+from demt_perception.ros.parameters import Settings
+from demt_perception.ros.perception import Perception
+
+
+class Exchange:
+    """Coroutines of the node's executor; frames go on meanwhile.
+
+    Where the node is cleaned up, or another model comes while one is loaded, what was loaded is
+    freed again.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        """Begin with nothing to load."""
+        self._node = node
+        self._loading = 0
+        self._matching = False
+        self._building: list[tuple[Perception, int]] = []   # after which of its exchanges
+
+    def is_loading(self) -> bool:
+        """Tell whether a thread is loading a model or an engine."""
+        return self._loading > 0
+
+    async def load_model(self, perception: Perception, model: str, engine: str,
+                         ) -> tuple[bool, str]:
+        """Go on with another model or engine; return whether that worked, and what to say."""
+        def wanted() -> Settings:
+            now = perception.settings
+            return replace(now, model=model or now.model, engine=engine or now.engine)
+
+        begin, asked = time.monotonic(), wanted()
+        loaded = await self._load(lambda: load_or_build(asked, _silent))
+        if isinstance(loaded, Exception):
+            return False, f'the old model stays: {loaded}'
+        if perception.closed:
+            loaded.close()
+            return False, 'the node was cleaned up meanwhile: nothing was changed'
+        try:
+            # Other settings may have changed meanwhile, but it was loaded for this shape.
+            perception.replace(loaded, replace(wanted(), image_size=asked.image_size))
+        except Exception as error:
+            loaded.close()
+            return False, f'the old model stays: {error}'
+        return True, describe(loaded, begin)
+
+    async def finish_building(self, perception: Perception) -> None:
+        """Build the engine that is wanted, and go on with it.
+
+        Without effect while that is at work, which an engine that fails meanwhile does not change.
+        """
+        exchanges, engine = perception.exchanges, perception.settings.engine
+        begin, order = time.monotonic(), (perception, exchanges)
+        if order in self._building:
+            return
+        self._building.append(order)
+
+        def say(line: str) -> None:
+            perception.building = f'{time.monotonic() - begin:.0f} s: {line}'
+
+        settings = perception.settings
+        loaded = await self._load(lambda: load_or_build(settings, say))
+        self._building.remove(order)
+        perception.building = ''
+        if isinstance(loaded, Exception):
+            text = f'engine {engine} cannot be built: {loaded}'
+            self._node.get_logger().error(text)
+            if _is_current(perception, exchanges):
+                perception.failure = text
+        elif _is_current(perception, exchanges, loaded):
+            if why_not := _take_over(perception, loaded, perception.settings):
+                perception.failure = f'engine {engine} was built in vain: {why_not}'
+                self._node.get_logger().error(perception.failure)
+            else:
+                self._node.get_logger().info(f'built: {describe(loaded, begin)}')
+
+    async def match_aspect(self, perception: Perception, size: tuple[int, int]) -> None:
+        """Go on with the model for images of this (height, width).
+
+        Where that fails, it stays as it is for good. Without effect while it is at work.
+        """
+        if self._matching:
+            return
+        self._matching = True
+        exchanges = perception.exchanges
+        begin = time.monotonic()
+        wanted = replace(perception.settings, image_size=size)
+        loaded = await self._load(lambda: load_or_build(wanted, _silent))
+        self._matching = False
+        if isinstance(loaded, Exception):
+            why_not = _words(loaded)
+        elif _is_current(perception, exchanges, loaded):
+            why_not = _take_over(perception, loaded, replace(perception.settings, image_size=size))
+        else:
+            return
+        if not why_not:
+            self._node.get_logger().info(f'in the shape of the images: {describe(loaded, begin)}')
+            return
+        self._node.get_logger().error(f'the input keeps its shape: {why_not}')
+        if _is_current(perception, exchanges):   # not again
+            perception.settings = replace(perception.settings, image_size=size)
+
+    async def restart_engine(self, perception: Perception) -> None:
+        """Load the engine anew, as ``perception.care`` has begun to want it, and go on with it."""
+        exchanges, begin, settings = perception.exchanges, time.monotonic(), perception.settings
+        said = self._node.get_logger()
+        loaded = await self._load(lambda: load_at_once(settings))
+        if isinstance(loaded, Exception):
+            perception.care.end(str(loaded))
+            said.error(perception.care.trouble)
+            return
+        predictor, more = loaded
+        if not _is_current(perception, exchanges, predictor):
+            perception.care.end('another model came meanwhile')
+            return
+        if why_not := _take_over(perception, predictor, perception.settings):
+            perception.care.end(why_not)
+            said.error(perception.care.trouble)
+            return
+        perception.care.end()
+        said.warning(f'the engine was loaded anew: {describe(predictor, begin)}')
+        if more:
+            await self.finish_building(perception)
+
+    def _load(self, load: Callable[[], Any]) -> Future:
+        """Return a future of what a function loads, or of the exception why there is nothing."""
+        future: Future = Future(executor=self._node.executor)
+        future.add_done_callback(lambda _: None)  # wakes the executor
+        self._loading += 1   # before the thread is there: a signal may come in between
+
+        def done(result: Any) -> None:
+            future.set_result(result)
+            self._loading -= 1
+
+        aside(load, done)
+        return future
+
+
+def _is_current(perception: Perception, exchanges: int, loaded: Predictor | None = None) -> bool:
+    """Tell whether nothing else came meanwhile; frees what was loaded if not."""
+    if not perception.closed and perception.exchanges == exchanges:
+        return True
+    if loaded is not None:
+        loaded.close()
+    return False
+
+
+def _take_over(perception: Perception, loaded: Predictor, settings: Settings) -> str:
+    """Go on with the same model, loaded anew; return why not, where it is freed."""
+    why_not = f'{loaded.folder} holds another model by now, which ~/load_model takes over'
+    try:
+        if perception.runs(loaded.card):
+            perception.go_on_with(loaded, settings)
+            return ''
+    except Exception as error:   # as in ``Perception.go_on_with``
+        why_not = _words(error)
+    loaded.close()
+    return why_not
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__   # MemoryError has no words
+
+
+def _silent(line: str) -> None:
+    """Tell nobody."""

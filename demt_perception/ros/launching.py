@@ -1,0 +1,87 @@
+"""What the launch files decide, without launch: names of topics for one camera and for several."""
+
+import re
+from typing import NamedTuple
+
+
+class Camera(NamedTuple):
+    """A camera that a launch file starts or listens to.
+
+    Attributes:
+        name: '' where there is only one.
+        source: what to publish; '' where the topic exists already.
+        topic: its image topic.
+        info: its camera_info topic.
+    """
+
+    name: str
+    source: str
+    topic: str
+    info: str
+
+
+def cameras_of(names: str, source: str, image_topic: str) -> list[Camera]:
+    """Return the cameras that arguments of camera.launch.py name.
+
+    Args:
+        names: separated by commas; '' for one camera without a name.
+        source: one, or as many as there are names, separated by commas; '' for none.
+        image_topic: of the camera; with names below them, so relative.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    if not names:
+        return [Camera('', source, image_topic, _info(image_topic))]
+    cameras = [name.strip() for name in names.split(',')]
+    wrong = [name for name in cameras if not re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name)]
+    if wrong or len(set(cameras)) != len(cameras):
+        raise ValueError(f'cameras is {names!r}, want different names of letters, digits and '
+                         'underscores, separated by commas: front,left')
+    if image_topic.startswith('/'):
+        raise ValueError(f'image_topic is {image_topic!r}: with cameras it is below each name, so '
+                         'it cannot begin with /; front/image_raw is cameras:=front '
+                         'image_topic:=image_raw')
+    sources = source.split(',') if source else [''] * len(cameras)
+    if len(sources) != len(cameras):
+        raise ValueError(f'source has {len(sources)} entries for {len(cameras)} cameras: give one '
+                         'for each, separated by commas, or none')
+    return [Camera(name, one.strip(), f'{name}/{image_topic}', _info(f'{name}/{image_topic}'))
+            for name, one in zip(cameras, sources, strict=True)]
+
+
+def node_remappings(cameras: list[Camera]) -> list[tuple[str, str]]:
+    """Return the remappings of the perception node."""
+    return [pair for camera in cameras for pair in _remappings(
+        f'{camera.name}/' if camera.name else '', camera)]
+
+
+def source_remappings(camera: Camera) -> list[tuple[str, str]]:
+    """Return the remappings of a camera source."""
+    return _remappings('', camera)
+
+
+def source_parameters(camera: Camera, camera_info_file: str, device_format: str) -> dict[str, str]:
+    """Return the parameters of a camera source, all texts.
+
+    Args:
+        camera: that it publishes.
+        camera_info_file: where ``{camera}`` stands for the camera's name.
+        device_format: see ``live.read_format``.
+    """
+    parameters = {'source': camera.source, 'device_format': device_format,
+                  'camera_info_file': camera_info_file.replace('{camera}', camera.name)}
+    if camera.name:
+        parameters['frame_id'] = f'{camera.name}_optical_frame'
+    return parameters
+
+
+def _remappings(prefix: str, camera: Camera) -> list[tuple[str, str]]:
+    return [(f'{prefix}image', camera.topic),
+            (f'{prefix}image/compressed', f'{camera.topic}/compressed'),
+            (f'{prefix}camera_info', camera.info)]
+
+
+def _info(topic: str) -> str:
+    """Return the camera_info beside an image topic."""
+    return topic.rpartition('/')[0] + '/camera_info' if '/' in topic else 'camera_info'

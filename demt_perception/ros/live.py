@@ -1,0 +1,152 @@
+"""Live sources: cameras at a device (V4L2 by OpenCV) and streams over the network (by FFmpeg).
+
+A camera that goes away is waited for, with growing pauses. Only the newest frame counts: frames
+are taken as fast as they come, and ``ReadAhead`` keeps one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+import re
+import threading
+import time
+
+import cv2
+
+from demt_perception.ros.sources import DEVICE, Frame, Source, SourceError, VIDEO_RATE
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+# Without a frame for so long a stream is dead; OpenCV alone waits for 30 s.
+SILENCE = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Format:
+    """What is asked of a device; 0 and '' leave it as it comes."""
+
+    fourcc: str = ''
+    width: int = 0
+    height: int = 0
+    rate: float = 0.0
+
+
+def read_format(text: str) -> Format:
+    """Read ``MJPG 1920x1080@30``, of which each part may be missing.
+
+    Raises:
+        SourceError: it is not written like that.
+    """
+    found = re.fullmatch(r'(?:([A-Za-z0-9]{4})(?: |$))?(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,4}))?',
+                         text.strip())
+    if not found:
+        raise SourceError(f'device_format is {text!r}, want pixel format, size and rate such as '
+                          "'MJPG 1920x1080@30' (`v4l2-ctl --list-formats-ext` lists them)")
+    fourcc, width, height, rate = found.groups()
+    return Format(fourcc or '', int(width or 0), int(height or 0), float(rate or 0))
+
+
+def open_live(text: str, stop: threading.Event, device_format: str = '') -> Source:
+    """Return the source of a device (index or ``/dev/video*``) or a stream (address).
+
+    A device that is not there at first ends the frames with a SourceError, as an index is easily
+    mistaken; a stream is waited for, as cameras start when they start.
+
+    Raises:
+        SourceError: the format is not valid, or asked of a stream.
+    """
+    if not DEVICE.fullmatch(text):
+        if device_format:
+            raise SourceError(f'device_format is {device_format!r}, but a stream has its own '
+                              'format: set it in the camera')
+        name = f'stream {without_password(text)}'
+        return _source(name, lambda: _connect(text), stop, lambda video: None)
+    wanted = read_format(device_format)
+    index = int(text.removeprefix('/dev/video'))
+    missing = SourceError(
+        f'camera {index} cannot be opened; present: '
+        f'{sorted(str(p) for p in Path("/dev").glob("video*")) or "none"}. Is it in use, or is '
+        'this user missing from the group video?')
+    return _source(f'camera {index}', lambda: _open_device(index, wanted), stop, _device_time,
+                   missing)
+
+
+def without_password(address: str) -> str:
+    """Return an address that can be shown: ``rtsp://user:secret@host`` has a password."""
+    return re.sub(r'(?<=://)[^/@]*:[^/]*@', '***@', address)
+
+
+def _source(name: str, connect: Callable[[], cv2.VideoCapture], stop: threading.Event,
+            taken: Callable[[cv2.VideoCapture], float | None],
+            missing: SourceError | None = None) -> Source:
+    def frames() -> Iterator[Frame]:
+        pause, seen = FIRST_PAUSE, False
+        while not stop.is_set():
+            video = connect()
+            opened = video.isOpened()
+            try:
+                while not stop.is_set():
+                    good, image = video.read()
+                    if not good:
+                        break
+                    pause, seen = FIRST_PAUSE, True
+                    yield Frame(image, 0.0, taken=taken(video) or time.monotonic())
+            finally:
+                video.release()
+            if stop.is_set():
+                return
+            if missing and not seen:
+                raise missing
+            logger.warning('%s %s; trying again in %g s', name,
+                           'delivers no frames' if opened else 'cannot be opened', pause)
+            stop.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    return Source(name, True, VIDEO_RATE, frames)
+
+
+def _connect(address: str) -> cv2.VideoCapture:
+    # OpenCV asks RTSP over TCP where OPENCV_FFMPEG_CAPTURE_OPTIONS does not say otherwise.
+    limit = int(SILENCE * 1000)
+    return cv2.VideoCapture(address, cv2.CAP_FFMPEG, [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit])
+
+
+def _open_device(index: int, wanted: Format) -> cv2.VideoCapture:
+    """Open a device in a format.
+
+    Raises:
+        SourceError: it has no such format.
+    """
+    video = cv2.VideoCapture(index)
+    if not video.isOpened():
+        return video
+    # The pixel format first: which sizes and rates there are depends on it.
+    if wanted.fourcc:
+        video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.fourcc))
+    if wanted.width:
+        video.set(cv2.CAP_PROP_FRAME_WIDTH, wanted.width)
+        video.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.height)
+    if wanted.rate:
+        video.set(cv2.CAP_PROP_FPS, wanted.rate)
+    # One old frame less in the driver.
+    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    size = (int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    if wanted.width and size != (wanted.width, wanted.height):
+        video.release()
+        raise SourceError(f'camera {index} gives {size[0]}x{size[1]}, device_format wants '
+                          f'{wanted.width}x{wanted.height}: `v4l2-ctl --list-formats-ext` lists '
+                          'what it has')
+    return video
+
+
+def _device_time(video: cv2.VideoCapture) -> float | None:
+    """Return when the driver says that the last frame was taken, in monotonic seconds, or None.
+
+    V4L2 stamps frames with the monotonic clock, unless the driver was told otherwise; what is
+    not from the last second is from another clock.
+    """
+    taken = float(video.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+    return taken if 0 <= time.monotonic() - taken < 1 else None

@@ -1,0 +1,84 @@
+"""Load models for the node: at once, or aside while frames go on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+import threading
+import time
+from typing import Any, TypeVar
+
+from demt_perception.inference import EngineError, Predictor
+from demt_perception.inference.building_apart import load_or_build_apart
+from demt_perception.inference.cpu import has_gpu
+from demt_perception.inference.engines import NotBuiltError
+from demt_perception.inference.engines.building import Build
+from demt_perception.ros.parameters import Settings
+
+T = TypeVar('T')
+
+MEANWHILE = 'onnxruntime:cpu'
+"""The engine that serves while another one is built: it loads within a second, anywhere."""
+
+
+def load_at_once(settings: Settings) -> tuple[Predictor, bool]:
+    """Load what can be had without building, and tell whether the right engine is still to come.
+
+    Where an engine has to be built first, onnxruntime on the CPU serves meanwhile, if it is there.
+    """
+    try:
+        cached = Predictor(**_options(settings), build=Build(only_cached=True))
+        return _warm(cached, settings), False
+    except NotBuiltError:
+        pass
+    try:
+        meanwhile = replace(settings, engine=MEANWHILE, precision='auto')
+        return _warm(Predictor(**_options(meanwhile)), meanwhile), True
+    except EngineError:
+        return _warm(load_or_build_apart(_silent, **_options(settings)), settings), False
+
+
+def load_or_build(settings: Settings, progress: Callable[[str], None]) -> Predictor:
+    """Load the right engine, however long its building takes.
+
+    Args:
+        settings: what to load.
+        progress: called with a line a step where an engine is to be built.
+    """
+    return _warm(load_or_build_apart(progress, **_options(settings)), settings)
+
+
+def aside(load: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+    """Load in a thread; ``done`` gets the result or why there is none, once, in that thread."""
+    def work() -> None:
+        result: T | Exception
+        try:
+            result = load()
+        except Exception as error:
+            result = error
+        done(result)
+
+    threading.Thread(target=work, name='load_model', daemon=True).start()
+
+
+def describe(predictor: Predictor, begin: float) -> str:
+    """Return one line about a predictor that was loaded since ``begin`` (monotonic)."""
+    engine = predictor.engine
+    height, width = predictor.input_size
+    return (f'model {predictor.card.name} at {width}x{height} on {engine.name}, {engine.device}, '
+            f'{engine.precision} ({engine.reason}), loaded in {time.monotonic() - begin:.1f} s')
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    names = 'model', 'engine', 'threads', 'input_size', 'image_size', 'precision'
+    return {name: getattr(settings, name) for name in names}
+
+
+def _warm(predictor: Predictor, settings: Settings) -> Predictor:
+    """Run it once; on a GPU frames of several cameras go together, where that is faster."""
+    predictor.warm_up()
+    if len(settings.cameras) > 1 and has_gpu() and predictor.engine.name != 'openvino':
+        predictor.batch_with(len(settings.cameras))
+    return predictor
+
+
+def _silent(line: str) -> None:
+    """Tell nobody."""

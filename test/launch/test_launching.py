@@ -1,0 +1,41 @@
+import pytest
+
+from demt_perception.ros.launching import (
+    Camera,
+    cameras_of,
+    node_remappings,
+    source_parameters,
+    source_remappings,
+)
+
+
+@pytest.mark.parametrize(('topic', 'info'), [
+    ('image', 'camera_info'), ('front/image_raw', 'front/camera_info'),
+    ('/front/image_raw', '/front/camera_info')])
+def test_one_camera_without_a_name(topic, info):
+    camera, = cameras_of('', '0', topic)
+    assert camera == Camera('', '0', topic, info)
+    assert node_remappings([camera]) == source_remappings(camera) == [
+        ('image', topic), ('image/compressed', f'{topic}/compressed'), ('camera_info', info)]
+
+
+def test_several_cameras_have_topics_of_their_own():
+    front, left = cameras = cameras_of('front, left', '0,rtsp://camera/x', 'image_raw')
+    assert front == Camera('front', '0', 'front/image_raw', 'front/camera_info')
+    assert (left.name, left.source) == ('left', 'rtsp://camera/x')
+    assert ('left/image', 'left/image_raw') in node_remappings(cameras)
+    assert ('image', 'left/image_raw') in source_remappings(left)
+    assert [camera.source for camera in cameras_of('front,left', '', 'image')] == ['', '']
+    assert source_parameters(left, 'calibration/{camera}.yaml', '@30') == {
+        'source': 'rtsp://camera/x', 'camera_info_file': 'calibration/left.yaml',
+        'device_format': '@30', 'frame_id': 'left_optical_frame'}
+    assert 'frame_id' not in source_parameters(cameras_of('', '0', 'image')[0], '', '')
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (('front,front', '', 'image'), 'different names'), (('a b', '', 'image'), 'different names'),
+    (('front,', '', 'image'), 'different names'), (('front', '', '/image'), 'cannot begin with /'),
+    (('front,left', '0', 'image'), '1 entries for 2 cameras')])
+def test_what_does_not_fit_is_an_error(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        cameras_of(*arguments)

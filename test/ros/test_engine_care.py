@@ -1,0 +1,436 @@
+"""An engine that hangs or fails: given up, replaced, and when the process is to end."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+from test_pipeline import Camera, IMAGE, SECOND, wait_for
+
+from demt_perception.inference import EngineError, Predictor
+from demt_perception.inference.task_sets import TaskSets
+from demt_perception.ros import failures
+from demt_perception.ros.engine_care import (
+    EngineCare,
+    HungError,
+    LOADING,
+    LONGEST,
+    PERIOD,
+    STUCK,
+)
+from demt_perception.ros.frame import Picture
+from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.ros.pipeline import FEWEST, FIRST, Pipeline, PUBLICATION
+
+
+class Work:
+    """A pipeline of one camera whose engines hang while they are told to."""
+
+    def __init__(self, model):
+        self._model = model
+        self.go_on = threading.Event()
+        self.hang, self.fail = False, None   # what it fails with
+        self.inside = 0
+        self.camera = Camera(Statistics())
+        self.predictors = [self.predictor()]
+        self.pipeline = Pipeline(self.predictors[0], [self.camera])
+        self.pipeline.start()
+        self.sent = 0
+
+    def predictor(self):
+        predictor = Predictor(self._model, 'onnxruntime', 1)
+        run = predictor.engine.run
+
+        def hanging(image):
+            if self.fail:
+                raise self.fail
+            if self.hang:
+                self.inside += 1
+                assert self.go_on.wait(30)
+                self.inside -= 1
+            return run(image)
+
+        predictor.engine.run = hanging
+        return TaskSets(predictor)
+
+    def send(self):
+        self.sent += 1
+        self.pipeline.submit(self.camera, IMAGE, 100 * SECOND - 1000 + self.sent)
+
+    def lose(self):
+        """Send a frame that the engine does not come back from."""
+        self.hang = True
+        before = self.inside
+        self.send()
+        wait_for(lambda: self.inside == before + 1)
+        self.hang = False
+
+    def replace(self):
+        self.predictors.append(self.predictor())
+        return self.pipeline.go_on_with(self.predictors[-1])
+
+    @property
+    def drops(self):
+        return self.camera.statistics.snapshot().drops
+
+
+@pytest.fixture
+def work(tiny_model):
+    work = Work(tiny_model)
+    yield work
+    work.go_on.set()
+    work.camera.may_publish.set()
+    work.pipeline.stop()
+    wait_for(lambda: not work.pipeline.lost)
+    for predictors in work.predictors:
+        predictors.close()
+
+
+def test_what_a_hung_engine_returns_is_thrown_away_and_another_goes_on(work):
+    work.send()
+    wait_for(lambda: len(work.camera.published) == 1)
+    work.lose()
+    assert not work.pipeline.give_up_hung(PERIOD)
+    assert not work.pipeline.give_up_hung(FEWEST - 0.1), 'within the limit'
+    assert 'has not come back' in work.pipeline.give_up_hung(0.2)
+    assert work.pipeline.lost == 1
+    assert work.drops == {'engine_hung': 1}
+    work.send()   # waits for another engine
+    retiring = work.replace()
+    wait_for(lambda: len(work.camera.published) == 2)
+    assert retiring.is_alive(), 'the first is not closed under the thread that is in it'
+    work.go_on.set()
+    retiring.join(20)
+    wait_for(lambda: not work.pipeline.lost)
+    work.send()
+    wait_for(lambda: len(work.camera.published) == 3)
+    assert work.camera.published == [100 * SECOND - 1000 + n for n in (1, 3, 4)]
+    snapshot = work.camera.statistics.snapshot()
+    assert snapshot.drops == {'engine_hung': 1}
+    assert snapshot.processed == 3
+
+
+def test_the_limit_follows_the_engine_and_doubles_until_there_is_a_result(work):
+    work.predictors[0].whole.pace.usual = 0.5
+    work.lose()
+    work.pipeline.give_up_hung(1.0)   # sees it inside
+    assert not work.pipeline.give_up_hung(9.9), '20 times its usual time'
+    assert work.pipeline.give_up_hung(0.2)
+    work.replace()
+    work.predictors[-1].whole.pace.usual = 0.0
+    work.lose()
+    work.pipeline.give_up_hung(1.0)
+    assert not work.pipeline.give_up_hung(2 * FEWEST - 0.1)
+    assert work.pipeline.give_up_hung(0.2)
+    work.replace()
+    work.send()
+    wait_for(lambda: work.camera.published)
+    work.lose()
+    work.pipeline.give_up_hung(1.0)
+    assert work.pipeline.give_up_hung(FEWEST + 0.1)
+
+
+def test_the_first_picture_of_a_size_may_take_as_long_as_a_gpu_is_prepared_for_it(work):
+    """TensorRT builds an engine for each size, that prepares pictures."""
+    predictor = work.predictors[0].whole
+    prepare, seen, at_work = predictor._preprocess, [], threading.Event()
+
+    def on_gpu(bgr):
+        if bgr.shape not in seen:
+            at_work.set()
+            assert work.go_on.wait(30)
+            seen.append(bgr.shape)
+        return prepare(bgr)
+
+    predictor._preprocess = on_gpu
+    for size, count in ((96, 160), 1), ((50, 70), 2):
+        work.go_on.clear()
+        at_work.clear()
+        work.camera.publish = lambda result: work.camera.published.append(0) or {}
+        work.camera.look = lambda message, card, size=size: Picture(
+            np.zeros((*size, 3), np.uint8), None, None)
+        work.send()
+        assert at_work.wait(20)
+        work.pipeline.give_up_hung(1.0)   # sees it inside
+        assert not work.pipeline.give_up_hung(FIRST - 1)
+        work.go_on.set()
+        wait_for(lambda count=count: len(work.camera.published) == count)
+    assert not work.drops
+    work.go_on.clear()
+    work.lose()   # in the engine, with a size that it knows
+    work.pipeline.give_up_hung(1.0)
+    assert 'has not come back' in work.pipeline.give_up_hung(FEWEST)
+    work.go_on.set()
+    wait_for(lambda: not work.pipeline.lost)
+    work.replace()
+    predictor = work.predictors[-1].whole
+    predictor._preprocess = on_gpu
+    work.go_on.clear()
+    at_work.clear()
+    seen.clear()
+    work.send()
+    assert at_work.wait(20)
+    work.pipeline.give_up_hung(1.0)
+    assert not work.pipeline.give_up_hung(2 * FIRST - 1), 'one has hung before'
+    assert 'has not come back' in work.pipeline.give_up_hung(2), 'but not for ever'
+
+
+def test_a_model_that_came_meanwhile_goes_on_at_once(work):
+    work.lose()
+    retiring = work.replace()
+    work.send()
+    work.pipeline.give_up_hung(PERIOD)
+    assert not work.pipeline.give_up_hung(FEWEST), 'nothing has to be loaded'
+    wait_for(lambda: len(work.camera.published) == 1)
+    assert work.drops == {'engine_hung': 1}
+    work.go_on.set()
+    retiring.join(20)
+
+
+def test_stop_does_not_wait_for_a_hung_engine_for_ever(work, monkeypatch):
+    monkeypatch.setattr('demt_perception.ros.pipeline.PATIENCE', 0.1)
+    work.lose()
+    work.pipeline.stop()
+    assert work.pipeline.lost == 1
+
+
+def looks(care, pipeline, seconds, begin=0.0):
+    """Look as often as the node does; return whether an engine was wanted, and the time."""
+    wanted, now = False, begin
+    while now < begin + seconds:
+        now += PERIOD
+        wanted |= care.look(pipeline, now)
+        if wanted:
+            break
+    return wanted, now
+
+
+def test_care_has_another_engine_loaded_and_ends_the_process_at_the_third(work):
+    care, now = EngineCare(), 0.0
+    for lost in range(3):
+        work.lose()
+        if lost == 2:
+            break
+        wanted, now = looks(care, work.pipeline, 60, now)
+        assert wanted
+        assert 'has not come back' in care.trouble
+        assert care.name == 'engine_hung'
+        care.begin()
+        assert 'another one is being loaded' in care.trouble
+        assert looks(care, work.pipeline, 5, now)[0] is False, 'once'
+        work.replace()
+        care.renew()
+        care.end()
+        care.look(work.pipeline, now)
+        assert not care.trouble
+        assert care.restarts == lost + 1
+    with pytest.raises(HungError, match=r'for [\d.]+ s, as 2 before it'):
+        looks(care, work.pipeline, 60, now)
+
+
+def test_care_tries_again_with_longer_pauses_and_forgets_them(work):
+    care, now, pauses = EngineCare(), 0.0, []
+    work.lose()
+    wanted, now = looks(care, work.pipeline, 60, now)
+    for _ in range(8):
+        assert wanted
+        care.begin()
+        care.end('no such file')
+        assert 'no such file, the next try is in' in care.trouble
+        before = now
+        wanted, now = looks(care, work.pipeline, 100, now)
+        pauses.append(now - before)
+    assert pauses == sorted(pauses)
+    assert pauses[:3] == [2.0, 4.0, 8.0]
+    assert pauses[-1] == LONGEST
+    work.replace()
+    care.renew()
+    work.send()
+    wait_for(lambda: work.camera.published)
+    looks(care, work.pipeline, 1, now)
+    assert care.trouble == ''
+
+
+def test_an_engine_that_fails_on_everything_is_replaced_until_it_does_not(work, monkeypatch):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    care, work.fail = EngineCare(), EngineError('of no use')
+    for n in range(failures.FRAMES):
+        assert not care.look(work.pipeline, n * PERIOD)
+        work.send()
+        wait_for(lambda n=n: work.drops.get('engine_error') == n + 1)
+    assert care.look(work.pipeline, 2.0)
+    assert care.name == 'engine_error'
+    assert 'in a row: of no use' in care.trouble
+    care.begin()
+    care.end()
+    assert not care.look(work.pipeline, 2.1)
+    assert 'did not help' in care.trouble
+    work.fail = None
+    work.send()
+    wait_for(lambda: work.camera.published)
+    care.look(work.pipeline, 2.2)
+    assert care.trouble == ''
+
+
+def fail_until_it_counts(work):
+    """Send frames that the engine fails on until it counts as broken."""
+    for _ in range(failures.FRAMES):
+        before = work.drops.get('engine_error', 0)
+        work.send()
+        wait_for(lambda before=before: work.drops.get('engine_error') == before + 1)
+
+
+@pytest.mark.parametrize('error', [MemoryError('for the picture'), TypeError('a library'),
+                                   cv2.error('resize')])
+def test_an_error_that_is_none_of_ours_is_the_engines_too(work, monkeypatch, error):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    work.fail = error
+    fail_until_it_counts(work)
+    assert f'frames in a row: {type(error).__name__}: {error}' in work.pipeline.failure
+
+
+def test_what_an_engine_says_of_its_values_is_its_own_fault(work, monkeypatch):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    work.fail = ValueError('shapes that do not fit')
+    fail_until_it_counts(work)
+    assert 'onnxruntime failed: shapes that do not fit' in work.pipeline.failure
+
+
+def test_a_picture_that_cannot_be_is_not_the_engines_fault(work, monkeypatch):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    work.camera.look = lambda message, card: Picture(np.zeros((2, 2), np.float32), None, None)
+    fail_until_it_counts(work)
+    assert work.pipeline.failure == ''
+
+
+def test_an_engine_that_had_no_frame_yet_is_not_replaced_and_pauses_are_kept(work, monkeypatch):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    care, now, work.fail = EngineCare(), 0.0, EngineError('of no use')
+    pauses = []
+    for tries in range(3):
+        fail_until_it_counts(work)
+        wanted, at = looks(care, work.pipeline, 60, now)
+        assert wanted
+        pauses.append(at - now)
+        care.begin()
+        _, now = looks(care, work.pipeline, 20, at)   # it takes long to load
+        work.replace()
+        care.renew()
+        care.end()
+        if tries == 0:
+            wanted, now = looks(care, work.pipeline, 300, now)   # the camera rests
+            assert not wanted
+            assert care.trouble == care.name == ''
+    assert pauses == [PERIOD, PERIOD, 4.0], 'from the end of the loading, the first long over'
+    work.fail = None
+    work.send()
+    wait_for(lambda: work.camera.published)
+    assert not care.look(work.pipeline, now)
+    work.fail = EngineError('again')
+    fail_until_it_counts(work)
+    assert care.look(work.pipeline, now), 'at once: the last engine gave a result'
+
+
+def test_a_loading_that_hangs_ends_the_process(work):
+    care = EngineCare()
+    care.begin()
+    with pytest.raises(HungError, match='loading'):
+        looks(care, None, LOADING + 1)
+
+
+def hold_up(work, topic):
+    """Send a frame whose publication does not come back from a topic; '': from something else."""
+    work.camera.may_publish.clear()
+    work.camera.sending = topic
+    work.send()
+    wait_for(lambda: work.pipeline._publishing._turn % 2)
+
+
+def test_a_subscriber_that_holds_up_a_publication_is_told_and_ends_nothing(work):
+    hold_up(work, '/node/depth/image')
+    care = EngineCare()
+    wanted, now = looks(care, work.pipeline, PUBLICATION - 1)
+    assert not wanted
+    assert care.trouble == care.name == ''
+    news = []
+    for _ in range(round(600 / PERIOD)):
+        now += PERIOD
+        assert not care.look(work.pipeline, now), 'another engine would not help'
+        news += [care.news] if care.news else []
+    assert len(news) == 1 and news[0].startswith('a message on /node/depth/image'), 'once'
+    assert care.name == 'publication_hung'
+    assert care.trouble.startswith('a message on /node/depth/image has not been sent for 60')
+    work.camera.may_publish.set()
+    wait_for(lambda: work.camera.published)
+    assert not care.look(work.pipeline, now)
+    assert care.trouble == care.name == ''
+
+
+def test_a_publication_that_hangs_in_something_else_is_told_and_ends_the_process(work):
+    hold_up(work, '')
+    care = EngineCare()
+    _, now = looks(care, work.pipeline, PUBLICATION + STUCK - 2)
+    assert care.name == 'publication_hung'
+    assert care.trouble.startswith('a publication has not come back for 6')
+    with pytest.raises(HungError, match='publication'):
+        looks(care, work.pipeline, 4, now)
+
+
+def test_while_nothing_is_at_work_only_a_lost_engine_is_a_trouble(work, monkeypatch):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    failing, hung, held_up = (EngineCare() for _ in range(3))
+    work.fail = EngineError('of no use')
+    fail_until_it_counts(work)
+    assert failing.look(work.pipeline, 0.0)
+    assert not failing.look(None, PERIOD)
+    assert failing.trouble == failing.name == ''
+    work.fail = None
+    hold_up(work, '/node/depth/image')
+    _, now = looks(held_up, work.pipeline, PUBLICATION + 1)
+    assert held_up.name == 'publication_hung'
+    held_up.look(None, now)
+    assert held_up.trouble == held_up.name == ''
+    work.camera.may_publish.set()
+    work.lose()
+    _, now = looks(hung, work.pipeline, 60)
+    hung.look(None, now)
+    assert hung.name == 'engine_hung'
+    assert hung.trouble
+
+
+def test_time_in_which_the_whole_process_stood_still_does_not_count(work):
+    care = EngineCare()
+    work.lose()
+    for now in 0.0, 0.25, 1000.0, 2000.0:   # as after SIGSTOP and SIGCONT
+        assert not care.look(work.pipeline, now)
+
+
+def test_a_frame_that_becomes_too_old_while_it_is_published_is_withheld(work):
+    sent = []
+
+    def publish(result):
+        from demt_perception.ros.frame import check_age
+        for topic in 'first', 'second', 'third':
+            check_age(result.camera, result.frame)
+            sent.append(topic)
+            work.camera.time += SECOND * 2 // 5   # max_age is 0.5 s
+        return {}
+
+    work.camera.publish = publish
+    work.send()
+    wait_for(lambda: work.drops.get('too_old') == 1)
+    assert sent == ['first', 'second']
+    assert work.camera.statistics.snapshot().processed == 0
+
+
+def test_the_pace_of_an_engine(tiny_model):
+    predictor = Predictor(tiny_model, 'onnxruntime', 1)
+    assert 0 < predictor.pace.usual < 5, 'known from its first run on'
+    predictors = TaskSets(predictor)
+    for _ in range(30):
+        predictors.predict(np.zeros((96, 160, 3), np.uint8))
+    assert predictors.slow == ''
+    for _ in range(20):
+        predictor.pace.note(predictor.pace.usual + 0.05)
+    assert 'the engine takes' in predictors.slow
+    predictors.close()

@@ -1,0 +1,323 @@
+"""`demt bag`: a bag in, a bag out. What the node makes of the same: test_offline_as_node.py."""
+
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from bag_samples import (
+    cdr,
+    compressed,
+    HEIGHT,
+    IMAGE,
+    image,
+    INFO,
+    info,
+    kinds,
+    picture,
+    rows,
+    SECOND,
+    START,
+    write_bag,
+    write_ros1,
+)
+from bag_writing import write_metadata
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags', reason='the package rosbags is not installed')
+pytest.importorskip('mcap', reason='the package mcap is not installed')
+
+from demt_perception.bags import BagError, open_bag
+from demt_perception.bags.ros_types import decode
+from demt_perception.cli.main import main
+from demt_perception.inference import Predictor
+from demt_perception.inference.cpu import usable_cores
+from demt_perception.ros.offline.jobs import Job, run_job
+from demt_perception.ros.offline.processing import Options, process
+from demt_perception.ros.offline.streams import MOST, side_by_side
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / 'shared' / 'data' / 'bags'
+TOPICS = ['semantic/image', 'depth/image', 'normals/image', 'boundary/image',
+          'semantic/confidence']
+ENGINE = {'engine': 'onnxruntime', 'threads': 1}
+
+
+def options(tiny_model, **more):
+    return Options(str(tiny_model), ENGINE, **more)
+
+
+def run(bag, out, tiny_model, **more):
+    return process(bag, out, options(tiny_model, **more), lambda progress, total: None)
+
+
+def read(out: Path, topic: str):
+    with open_bag(out) as bag:
+        return [(m.time_ns, decode(m.data, bag.topics[topic].type)) for m in bag.messages([topic])]
+
+
+def content(out: Path) -> bytes:
+    (file,) = out.glob('*.mcap')
+    return file.read_bytes()
+
+
+@pytest.fixture(params=['raw.db3', 'raw.mcap', 'compressed.mcap', 'ros1.bag'])
+def bag(request, tmp_path):
+    path = tmp_path / request.param
+    if path.suffix == '.bag':
+        return write_ros1(path, 6, 'lz4')
+    packed = path.stem == 'compressed'
+    return write_bag(path, rows(6, '/cam/image_raw' + '/compressed' * packed,
+                                compressed if packed else image))
+
+
+def test_values_stamps_and_counts(bag, tmp_path, tiny_model):
+    """All is what the predictor says of the same pixels; of whichever kind of bag they come."""
+    progress = run(bag, tmp_path / 'out', tiny_model)
+    assert (progress.seen, progress.done, progress.dropped, progress.damage) == (6, 6, {}, '')
+    predictor = Predictor(tiny_model, 'onnxruntime', 1)
+    for name in TOPICS:
+        attribute = name.partition('/')[0] if name.endswith('image') else name.partition('/')[2]
+        got = read(tmp_path / 'out', f'/demt_perception/{name}')
+        assert [time for time, _ in got] == [START + i * SECOND // 10 + 1 for i in range(6)]
+        for index, (_, message) in enumerate(got):
+            wanted = getattr(predictor.predict(picture(index), (40.0, 40.0)), attribute)
+            stamp = message.header.stamp
+            assert (stamp.sec, stamp.nanosec) == (1_600_000_000, index)
+            assert message.header.frame_id == 'lens'
+            assert (message.height, message.step) == (HEIGHT, wanted.strides[0])
+            assert message.data.tobytes() == wanted.tobytes()
+    infos = read(tmp_path / 'out', '/demt_perception/depth/camera_info')
+    assert [message.header.stamp.nanosec for _, message in infos] == list(range(6))
+    (table,) = read(tmp_path / 'out', '/demt_perception/semantic/label_table')
+    (labels,) = read(tmp_path / 'out', '/demt_perception/semantic/label_info')
+    assert table[1].names == [c.class_name for c in labels[1].class_map] == list(
+        predictor.card.classes)
+
+
+def test_nothing_of_ros_is_imported(tmp_path, tiny_model):
+    bag = write_ros1(tmp_path / 'in.bag', 6)
+    done = subprocess.run(
+        [sys.executable, '-c', 'import sys\n'
+         'for name in ("rclpy", "sensor_msgs", "demt_msgs", "torch"): sys.modules[name] = None\n'
+         'from demt_perception.cli.main import main\n'
+         f'sys.exit(main(["bag", {str(bag)!r}, {str(tmp_path / "out")!r}, "--model", '
+         f'{str(tiny_model)!r}, "--engine", "onnxruntime"]))'],
+        cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '6 of 6 images' in done.stdout
+
+
+def test_every_outputs_and_scale(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(7))
+    run(bag, tmp_path / 'out', tiny_model, every=3, outputs=('depth/image', 'points'),
+        output_scale=0.5)
+    with open_bag(tmp_path / 'out') as out:
+        assert set(out.topics) == {f'/demt_perception/{name}' for name in (
+            'depth/image', 'points', 'points/semantic', 'points/confidence')}
+        assert {topic.count for topic in out.topics.values()} == {3}
+    (_, depth), *_ = read(tmp_path / 'out', '/demt_perception/depth/image')
+    (_, cloud), *_ = read(tmp_path / 'out', '/demt_perception/points')
+    points = cloud.data.view(np.float32).reshape(cloud.height, cloud.width, 6)
+    np.testing.assert_array_equal(points[..., 2].ravel(), depth.data.view(np.float32))
+    assert depth.height == cloud.height == HEIGHT // 2
+
+
+def test_an_output_that_the_model_has_not(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(1))
+    with pytest.raises(BagError, match='saliency: no output of model tiny_model'):
+        run(bag, tmp_path / 'out', tiny_model, outputs=('saliency',))
+
+
+def test_several_cameras(tmp_path, tiny_model):
+    left, right = rows(4, '/cam/left/image_raw'), rows(3, '/cam/right/image_raw')
+    bag = write_bag(tmp_path / 'in.db3', sorted(left + right, key=lambda row: row[1]))
+    run(bag, tmp_path / 'out', tiny_model, outputs=('semantic/image', 'semantic/label_table'))
+    with open_bag(tmp_path / 'out') as out:
+        assert {t.name: t.count for t in out.topics.values()} == {
+            '/demt_perception/left/semantic/image': 4,
+            '/demt_perception/left/semantic/label_table': 1,
+            '/demt_perception/right/semantic/image': 3,
+            '/demt_perception/right/semantic/label_table': 1}
+    run(bag, tmp_path / 'one', tiny_model, topics=('/cam/right/image_raw',),
+        outputs=('semantic/image',))
+    with open_bag(tmp_path / 'one') as out:
+        assert {t.name: t.count for t in out.topics.values()} == {
+            '/demt_perception/semantic/image': 3}
+
+
+def test_a_camera_that_was_recorded_raw_and_compressed_is_one(tmp_path, tiny_model):
+    both = rows(2) + [row for row in rows(2, '/cam/image_raw/compressed', compressed)
+                      if row[0].endswith('compressed')]
+    bag = write_bag(tmp_path / 'in.db3', both)
+    assert run(bag, tmp_path / 'out', tiny_model, outputs=('boundary',)).done == 2
+
+
+def test_bad_images_are_left_out_and_told(tmp_path, tiny_model):
+    some = rows(4)
+    some[3] = (some[3][0], some[3][1], some[3][2][:200])
+    some[4] = (some[4][0], some[4][1], cdr(info(2, width=99)))
+    bag = write_bag(tmp_path / 'in.db3', some)
+    outcome = run_job(Job(bag, tmp_path / 'out', options(tiny_model)))
+    assert not outcome.good
+    assert '3 of 4 images' in outcome.text
+    assert '1 images left out (decode_failed), the first: not a whole' in outcome.text
+    assert '1 images without camera_info' in outcome.text and 'is for 99x24' in outcome.text
+    assert len(read(tmp_path / 'out', '/demt_perception/depth/image')) == 3
+    assert len(read(tmp_path / 'out', '/demt_perception/depth/camera_info')) == 2
+
+
+@pytest.mark.parametrize('name', ['in.mcap', 'in.bag', 'in.db3'])
+def test_a_damaged_bag_is_processed_up_to_the_damage(tmp_path, tiny_model, name):
+    bag = tmp_path / name
+    if name == 'in.bag':
+        write_ros1(bag, 20)
+    else:
+        write_bag(bag, rows(20))
+    whole = bag.read_bytes()
+    if name == 'in.db3':   # of a database, what is cut off, is damaged
+        write_metadata(tmp_path, [name], dict.fromkeys(kinds(rows(1)), 30))
+    else:
+        bag.write_bytes(whole[:len(whole) // 2])
+    outcome = run_job(Job(tmp_path if name == 'in.db3' else bag, tmp_path / 'out',
+                          options(tiny_model, outputs=('semantic/image',))))
+    assert not outcome.good
+    assert 'processed up to its damage' in outcome.text
+    count = len(read(tmp_path / 'out', '/demt_perception/semantic/image'))
+    assert count == 20 if name == 'in.db3' else 3 < count < 20
+    again = run_job(Job(tmp_path if name == 'in.db3' else bag, tmp_path / 'out',
+                        options(tiny_model, outputs=('semantic/image',))))
+    assert 'nothing was left to do' in again.text and 'damage' in again.text
+
+
+class _StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize('at', [0, 1, 5, 9])
+def test_a_continued_run_gives_the_same_file(tmp_path, tiny_model, at):
+    some = rows(10)
+    some[5] = (some[5][0], some[5][1], b'\0\1\0\0bad')
+    bag = write_bag(tmp_path / 'in.mcap', some)
+    run(bag, tmp_path / 'out', tiny_model)
+    whole, listed = content(tmp_path / 'out'), (tmp_path / 'out' / 'metadata.yaml').read_bytes()
+    for file in (tmp_path / 'out').iterdir():
+        file.unlink()
+
+    def stop(progress, total):
+        if progress.seen == at:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        process(bag, tmp_path / 'out', options(tiny_model), stop)
+    assert not list((tmp_path / 'out').glob('*.mcap'))
+    begun = []
+    process(bag, tmp_path / 'out', options(tiny_model),
+            lambda progress, total: begun.append((progress.seen, total)))
+    assert begun[0] == (at if at != 3 else 2, 10)
+    assert content(tmp_path / 'out') == whole
+    assert (tmp_path / 'out' / 'metadata.yaml').read_bytes() == listed
+
+
+def test_a_killed_process_is_gone_on_with(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(150))
+    command = [sys.executable, '-m', 'demt_perception.cli', 'bag', str(bag),
+               str(tmp_path / 'out'), '--model', str(tiny_model), '--engine', 'onnxruntime',
+               '--threads', '1']
+    process_ = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    part = tmp_path / 'out' / 'out_0.mcap.part'
+    limit = time.monotonic() + 40
+    while not part.is_file() or part.stat().st_size < 30_000:
+        assert process_.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    process_.send_signal(signal.SIGKILL)
+    process_.wait()
+    assert part.is_file()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '150 of 150 images' in done.stdout and '; 150 in' not in done.stdout
+    run(bag, tmp_path / 'whole' / 'out', tiny_model)
+    assert content(tmp_path / 'out') == content(tmp_path / 'whole' / 'out')
+
+
+def test_a_bag_is_not_written_into_another_bag(tmp_path, tiny_model):
+    """Above all not into itself: its metadata.yaml would be gone."""
+    folder = tmp_path / 'drive'
+    folder.mkdir()
+    write_bag(folder / 'recorded.db3', rows(2))
+    write_metadata(folder, ['recorded.db3'], {'/cam/image_raw': 2, '/cam/camera_info': 2})
+    before = (folder / 'metadata.yaml').read_bytes()
+    with pytest.raises(BagError, match='holds another bag'):
+        run(folder, folder, tiny_model)
+    assert (folder / 'metadata.yaml').read_bytes() == before
+    assert not list(folder.glob('*.part'))
+
+
+def test_another_result_is_not_overwritten(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(2))
+    run(bag, tmp_path / 'out', tiny_model)
+    with pytest.raises(BagError, match='with other options'):
+        run(bag, tmp_path / 'out', tiny_model, every=2)
+
+
+@pytest.mark.parametrize('processes', ['1', '2'])
+def test_several_bags(tmp_path, tiny_model, capsys, processes):
+    bags = [write_bag(tmp_path / f'{name}.mcap', rows(3)) for name in ('one', 'two')]
+    bags[1].write_bytes(b'no bag')
+    code = main(['bag', *map(str, bags), str(tmp_path / 'out'), '--model', str(tiny_model),
+                 '--engine', 'onnxruntime', '--threads', '1', '--processes', processes])
+    said = capsys.readouterr()
+    assert code == 1
+    assert '3 of 3 images' in said.out and 'two.mcap' in said.err
+    with open_bag(tmp_path / 'out' / 'one') as out:
+        assert out.topics['/demt_perception/depth/image'].type == IMAGE
+        assert out.topics['/demt_perception/depth/camera_info'].type == INFO
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')
+@pytest.mark.parametrize(('name', 'images', 'every', 'size'), [
+    ('udacity_highway_mcap', 40, 10, (720, 1280)),
+    ('udacity_highway_raw_sqlite3', 12, 4, (360, 640)),
+])
+def test_recorded_pictures(tmp_path, tiny_model, name, images, every, size):
+    progress = run(SHARED / name, tmp_path / 'out', tiny_model, every=every,
+                   outputs=('depth/image', 'depth/camera_info'))
+    assert (progress.seen, progress.done) == (images - every + 1, images // every)
+    got = read(tmp_path / 'out', '/demt_perception/depth/image')
+    with open_bag(SHARED / name) as bag:
+        (topic,) = (t for t in bag.topics.values() if 'image' in t.name)
+        given = [decode(m.data, topic.type).header for m in bag.messages([topic.name])][::every]
+    assert [message.header for _, message in got] == given
+    assert {(message.height, message.width) for _, message in got} == {size}
+    (_, first), *_ = read(tmp_path / 'out', '/demt_perception/depth/camera_info')
+    assert (first.height, first.width) == size and first.k[0] > 500
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')
+@pytest.mark.parametrize('name', ['talker_mcap', 'talker_sqlite3', 'cdr_mcap', 'cdr_sqlite3'])
+def test_bags_without_images_say_what_they_hold(tmp_path, tiny_model, name):
+    outcome = run_job(Job(SHARED / f'ros2_recorded_{name}', tmp_path / 'out',
+                          options(tiny_model)))
+    assert not outcome.good
+    assert 'holds no images' in outcome.text and 'topic' in outcome.text
+    assert not (tmp_path / 'out').exists()
+
+
+def test_engines_side_by_side_give_the_same_file(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(40))
+    for name, given in (('one', ENGINE), ('many', {'engine': 'onnxruntime'})):
+        process(bag, tmp_path / name / 'out', Options(str(tiny_model), given),
+                lambda progress, total: None)
+    assert content(tmp_path / 'one' / 'out') == content(tmp_path / 'many' / 'out')
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason='there is one core')
+def test_engines_share_the_cores_out(tiny_model):
+    many = side_by_side(Predictor(tiny_model, 'onnxruntime'), None)
+    assert len(many) == min(usable_cores(), MOST)
+    few = side_by_side(many[0], 5)
+    assert few == [many[0]]
+    for predictor in many:
+        predictor.close()
