@@ -6,7 +6,7 @@ from pathlib import Path
 import platform
 import sys
 
-from demt_perception.cli.finding import bad, Finding, good, note, try_python
+from demt_perception.cli.finding import bad, Finding, good, note, numpy_remedy, try_python
 
 OLDEST, NEWEST = (3, 10), (3, 14)
 FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd')
@@ -45,10 +45,10 @@ def packages() -> Iterator[Finding]:
     for name, code, remedy in (
             ('numpy', 'import numpy; print(numpy.__version__)', 'pip install numpy'),
             ('PyYAML', 'import yaml; print(yaml.__version__)', 'pip install PyYAML'),
-            ('OpenCV', USE_CV2, 'pip install opencv-python-headless; where the text above is '
-             "about NumPy, that OpenCV was built for NumPy 1: pip install 'numpy<2'")):
+            ('OpenCV', USE_CV2, 'pip install opencv-python-headless')):
         works, text = try_python('-c', code)
-        yield good(f'{name} {text}') if works else bad(f'{name}: {text}', remedy)
+        yield good(f'{name} {text}') if works else bad(
+            f'{name}: {text}', numpy_remedy(text) or remedy)
     opencvs = sorted({
         str(found.metadata['Name']) for found in metadata.distributions()
         if str(found.metadata['Name']).lower().startswith('opencv')})
@@ -84,15 +84,17 @@ def processor() -> Iterator[Finding]:
 
 def models() -> Iterator[Finding]:
     """Check every model found: card and checksum."""
+    from demt_perception.inference.engines import EngineError
+    from demt_perception.inference.graph_file import read_graph
     from demt_perception.inference.models import DEFAULT_MODEL, list_models
-    from demt_perception.model_card import load_card, ModelCardError, read_onnx
+    from demt_perception.model_card import load_card, ModelCardError
 
     found = list_models()
     for name, folder in found.items():
         try:
             card = load_card(folder)
-            size = len(read_onnx(card, folder))
-        except ModelCardError as error:
+            size = len(read_graph(card, folder))
+        except (ModelCardError, EngineError) as error:
             yield bad(name, str(error))
         else:
             yield good(f'{name}: {", ".join(card.tasks)}, {size / 1e6:.1f} MB, {folder}')

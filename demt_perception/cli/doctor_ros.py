@@ -1,16 +1,22 @@
 """What ``demt doctor`` checks of ROS 2. Imports none of it: it may be absent or broken."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+import json
 import os
 from pathlib import Path
 import sys
 
-from demt_perception.cli.finding import bad, Finding, good, note, try_python
-from demt_perception.ros.transport import profile_variable, transport_environment
+from demt_perception.cli.finding import (
+    bad,
+    Finding,
+    good,
+    Level,
+    note,
+    numpy_remedy,
+    try_python,
+)
 
 ROS = Path('/opt/ros')
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-ENOUGH = 0.9
 CONVERT = ('import numpy, cv_bridge; '
            'cv_bridge.CvBridge().cv2_to_imgmsg(numpy.zeros((2, 2, 3), "u1"), "bgr8")')
 
@@ -20,8 +26,10 @@ def installation() -> Iterator[Finding]:
     works, text = try_python(
         '-c', 'import rclpy; print(rclpy.get_rmw_implementation_identifier())')
     if not works:
-        yield note(f'rclpy: {text}; `demt predict` works without it, the nodes do not',
-                   no_ros_remedy(os.environ, sys.prefix != sys.base_prefix))
+        # Where ROS is installed, somebody wants it.
+        yield (bad if ROS.is_dir() else note)(
+            f'rclpy: {text}; `demt predict` works without it, the nodes do not',
+            numpy_remedy(text) or no_ros_remedy(os.environ, sys.prefix != sys.base_prefix))
         return
     distribution = os.environ.get('ROS_DISTRO', 'from wheels')
     yield good(f'rclpy on {text}, ROS 2 {distribution}, domain '
@@ -35,8 +43,7 @@ def installation() -> Iterator[Finding]:
         yield good(name) if works else note(f'{name}: {text}: {what}', remedy)
     works, text = try_python('-c', CONVERT)
     yield good('cv_bridge') if works else note(
-        f'cv_bridge: {text}; only needed for unusual image encodings',
-        "where the text is about NumPy, it was built for NumPy 1: pip install 'numpy<2'")
+        f'cv_bridge: {text}; only needed for unusual image encodings', numpy_remedy(text))
 
 
 def no_ros_remedy(environ: Mapping[str, str], in_venv: bool) -> str:
@@ -53,69 +60,15 @@ def no_ros_remedy(environ: Mapping[str, str], in_venv: bool) -> str:
             f'{sys.executable}: use /usr/bin/python3')
 
 
-def transport() -> Iterator[Finding]:
-    """Check the settings, then send large images between two processes."""
-    yield from transport_settings(os.environ)
+def running(topics: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at the nodes that run now, and into image topics where some are given."""
     if not try_python('-c', 'import rclpy, sensor_msgs.msg')[0]:
-        yield note('not tried: no ROS 2')
+        yield (bad if topics else note)('not looked at: no ROS 2', 'see above, or `demt doctor`')
         return
-    own = any(os.environ.get(name) for name in ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES))
-    yield _try_transport(
-        'as set in this shell', os.environ, bad if own else note,
-        'start the nodes by the launch files or `make demo`, which set the transport, or export '
-        f"{profile_variable(os.environ)}, for every node, as the package's config/fastdds.xml")
-    if not own:
-        from demt_perception.inference.models import share_folders
-
-        profile = next((p for folder in share_folders('config')
-                        if (p := folder / 'fastdds.xml').is_file()), None)
-        if profile is None:
-            yield bad("the package's config/fastdds.xml is not there", 'install it again')
-            return
-        ours = {**os.environ, **transport_environment(profile, os.environ)}
-        yield _try_transport(f'with {profile}', ours, bad,
-                             'free /dev/shm, which holds the images in transit (df /dev/shm), and '
-                             'look for a firewall between processes (UDP on localhost)')
-
-
-def _try_transport(
-    what: str, environment: Mapping[str, str], otherwise: Callable[[str, str], Finding], cure: str,
-) -> Finding:
     works, text = try_python(
-        '-m', 'demt_perception.ros.transport_check', timeout=60, environment=environment)
+        '-m', 'demt_perception.ros.graph_check', *topics, timeout=60 + 10 * len(topics))
     if not works:
-        return otherwise(f'{what}: {text}', cure)
-    received, sent = map(int, text.split()[-1].split('/'))
-    text = f'{what}: {received} of {sent} images of 1280x720 arrived'
-    return good(text) if received >= ENOUGH * sent else otherwise(text, cure)
-
-
-def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look for settings that lose images or hide nodes from each other."""
-    discovery = environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
-    builtin = environ.get('FASTDDS_BUILTIN_TRANSPORTS', '')
-    profiles = {name: environ[name] for name in PROFILE_VARIABLES if environ.get(name)}
-    if environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp') != 'rmw_fastrtps_cpp':
-        yield note(f'RMW_IMPLEMENTATION={environ["RMW_IMPLEMENTATION"]}: the settings of Fast DDS '
-                   'that this package ships do not apply')
-    if discovery == 'OFF':
-        yield bad('ROS_AUTOMATIC_DISCOVERY_RANGE=OFF: nodes do not find each other',
-                  'unset ROS_AUTOMATIC_DISCOVERY_RANGE')
-    local = discovery == 'LOCALHOST' or environ.get('ROS_LOCALHOST_ONLY') == '1'
-    if local and builtin and not profiles:
-        yield bad(f'FASTDDS_BUILTIN_TRANSPORTS={builtin} is ignored while discovery is limited '
-                  'to this machine',
-                  'unset ROS_AUTOMATIC_DISCOVERY_RANGE and ROS_LOCALHOST_ONLY, or set '
-                  "FASTDDS_DEFAULT_PROFILES_FILE to the package's config/fastdds.xml instead")
-    for name, value in profiles.items():
-        if not Path(value).is_file():
-            yield bad(f'{name}={value}: no such file, Fast DDS uses its defaults',
-                      'correct the path, or unset it')
-    if not builtin and not profiles:
-        yield note('no transport set: Fast DDS loses large best-effort images without a word',
-                   'use the launch files or `make demo`, or export '
-                   f"{profile_variable(environ)} as the package's config/fastdds.xml")
-    if 'MALLOC_MMAP_THRESHOLD_' not in environ:
-        yield note('MALLOC_MMAP_THRESHOLD_ is not set: every image is fresh memory, which costs '
-                   'milliseconds', 'export MALLOC_MMAP_THRESHOLD_=1073741824 '
-                   'MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864')
+        yield bad(f'the running nodes cannot be looked at: {text}', 'mend ROS 2 first: see above')
+        return
+    for level, said, remedy in json.loads(text.splitlines()[-1]):
+        yield Finding(Level[level], said, remedy)

@@ -1,40 +1,198 @@
-"""Measure a model folder on CamVid and on rendered scenes, through the node's Predictor."""
+"""Measure a model folder on labelled data, through the node's Predictor.
+
+--data: every task that both model and dataset have, at the size of the labels, as
+docs/evaluation.md defines. The exit code is 1 where a file of the dataset is broken, unless
+--skip-broken is given: the rest is measured all the same.
+--video: how steady the model is from frame to frame. --stereo: its depth against that of real
+stereo pairs. --pictures: no figures, but a sheet to look at.
+"""
 
 import argparse
 from dataclasses import replace
 import json
 from pathlib import Path
 import sys
-from typing import Any
+import textwrap
+from typing import Any, TYPE_CHECKING
+
+from demt_perception.cli.data import LAYOUT_NAMES
+from demt_perception.cli.engine_choice import add_engine
+from demt_perception.cli.eval_pictures import run_pictures
+from demt_perception.cli.eval_stereo import run_stereo
+from demt_perception.cli.eval_video import run_video
+from demt_perception.cli.input_size import add_input_size
+from demt_perception.cli.spreading import add_spreading, positive
+
+if TYPE_CHECKING:
+    from demt_perception.training.evaluation import Job, Tally
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt eval``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('model', help='model folder or name')
-    parser.add_argument('--camvid', help='folder of CamVid in the SegNet layout')
-    parser.add_argument('--split', default='test', choices=('train', 'val', 'test'))
-    parser.add_argument('--rendered', help='folder of `demt generate`')
-    parser.add_argument('--engine', default='auto')
+    parser.add_argument('--data', metavar='DIR', help='a dataset in any layout, see docs/data.md')
+    parser.add_argument('--video', metavar='PATH', help='a video file, or a folder of frames')
+    parser.add_argument('--stereo', metavar='DIR', help='rectified stereo pairs, calibrated')
+    parser.add_argument('--pictures', metavar='PATH', nargs='+', type=Path,
+                        help='image files, or folders of them; with --sheet')
+    parser.add_argument('--layout', choices=LAYOUT_NAMES, help='of --data (default: found out)')
+    parser.add_argument('--split', help='of the dataset (default: test, or else val)')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', default=[],
+                        help='to measure (default: all that model and dataset have)')
+    parser.add_argument('--limit', type=positive, metavar='N',
+                        help='measure N images only, evenly spread over the set; of a video, '
+                        'its first N frames')
+    add_engine(parser)
     parser.add_argument('--json', help='write the figures to this file')
+    parser.add_argument('--plots', type=Path, metavar='DIR', help='write plots to this folder')
+    parser.add_argument('--sheet', metavar='PNG', help='write pictures: the worst frames of a '
+                        'video, pairs with their errors, or all --pictures')
+    parser.add_argument('--against', metavar='MODEL', help='another model beside it (--video)')
+    parser.add_argument('--fx', type=float, help='focal length in pixels of the frames or '
+                        'pictures (default: the field of view that the card assumes)')
+    add_input_size(parser)
+    parser.add_argument('--single-task', nargs='+', metavar='JSON', default=[],
+                        help='figures of single-task models (from --json): print Delta_m')
+    parser.add_argument('--skip-broken', action='store_true',
+                        help='exit with 0 in spite of broken files')
     parser.add_argument('--write-card', action='store_true',
                         help='write the figures into the model card')
+    add_spreading(parser)
+    parser.add_argument('--camvid', metavar='DIR', help='only the figures of the shipped card: '
+                        'folder of CamVid in the SegNet layout')
+    parser.add_argument('--rendered', metavar='DIR', help='the same: folder of `demt generate`')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print JSON."""
-    from demt_perception.inference import find_model, Predictor
-    from demt_perception.model_card import load_card, save_card
-    from demt_perception.training.evaluate import evaluate_camvid, evaluate_rendered
+    """Measure, print and write what is asked for."""
+    from demt_perception.inference.memory import keep_freed_memory
 
-    if not (args.camvid or args.rendered):
-        print('demt eval: nothing to measure on: give --camvid, --rendered or both',
-              file=sys.stderr)
+    keep_freed_memory()
+    asked = [run for wanted, run in (
+        (args.data, _run_data), (args.camvid or args.rendered, _run_card),
+        (args.video, run_video), (args.stereo, run_stereo), (args.pictures, run_pictures))
+        if wanted]
+    if len(asked) != 1:
+        print('demt eval: give --data DIR, or else --video, --stereo, --pictures, or --camvid or '
+              '--rendered', file=sys.stderr)
         return 2
+    if asked[0] is _run_card and args.input_size[1]:
+        print('demt eval: --camvid and --rendered have pictures of two shapes: give --input-size '
+              'HEIGHTxWIDTH, not auto', file=sys.stderr)
+        return 2
+    if bool(args.pictures) > bool(args.sheet):
+        print('demt eval: --pictures makes a sheet of them: give --sheet PNG', file=sys.stderr)
+        return 2
+    return asked[0](args)
+
+
+def _run_data(args: argparse.Namespace) -> int:
+    from demt_perception.training.evaluation.gain import gain
+    from demt_perception.training.evaluation.job import open_job
+    from demt_perception.training.evaluation.report import (
+        document,
+        figures_of,
+        main_figures,
+        table,
+    )
+
+    job = _job(args)
+    opened = open_job(job)
+    if args.plots:
+        import importlib
+        importlib.import_module('matplotlib')   # before the work, not after
+    tally = _measure(job, args)
+    content = document(job, tally)
+    if args.single_task:
+        content['delta_m'] = gain(main_figures(tally), args.single_task)
+    print(f'{opened.predictor.card.name} on {job.root} ({job.layout}'
+          f'{f", {job.split}" if job.split else ""}), {opened.predictor.engine.name}')
+    print(table(figures_of(tally)))
+    for task, values in content['iou'].items():
+        shown = ', '.join(f'{name} {v:.3f}' for name, v in values.items() if v is not None)
+        print('\n'.join(textwrap.wrap(f'{task} IoU: {shown}', 99, subsequent_indent='  ')))
+    if args.single_task:
+        print(f'Delta_m {100 * content["delta_m"]:+.2f} % against '
+              f'{", ".join(args.single_task)}')
+    if args.json:
+        Path(args.json).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    if args.write_card:
+        _write_card(opened.predictor.folder, {
+            f'eval_{Path(job.root).resolve().name}{f"_{job.split}" if job.split else ""}':
+            {'images': tally.images, **_rounded(content['figures'])}})
+    if args.plots:
+        from demt_perception.training.plots.evaluation import plot_evaluation
+        print(f'{len(plot_evaluation(args.plots, opened, tally))} plots in {args.plots}')
+    others = len(opened.listing.problems)
+    if others:
+        print(f'{others} other problem{"s" if others > 1 else ""}, such as missing labels: see '
+              '`demt data check`', file=sys.stderr)
+    return _tell_broken(tally, args.skip_broken)
+
+
+def _job(args: argparse.Namespace) -> 'Job':
+    """Return what the arguments ask for.
+
+    Raises:
+        EvaluationError: there is no such split.
+        FileNotFoundError: there is no dataset of a known layout.
+    """
+    import os
+
+    from demt_perception.inference import find_model
+    from demt_perception.training.datasets import detect_layout, LAYOUTS
+    from demt_perception.training.evaluation import EvaluationError, Job
+
+    layout = args.layout or detect_layout(args.data)
+    splits = LAYOUTS[layout].splits(Path(args.data))
+    wanted = [args.split] if args.split is not None else ['test', 'val', '']
+    split = next((name for name in wanted if name in splits), None)
+    if split is None:
+        raise EvaluationError(
+            f'{args.data} ({layout}) has no split {" or ".join(map(repr, wanted))}: give --split '
+            f'with one of {splits}')
+    # On Ray a shard has a core; here the processes share all of them.
+    threads = 1 if args.ray else 0 if args.processes == 1 else max(
+        1, (os.cpu_count() or 1) // args.processes)
+    return Job(str(Path(find_model(args.model)).resolve()), str(Path(args.data).resolve()),
+               layout, split, tuple(args.tasks), args.engine, threads, args.input_size[0],
+               args.input_size[1], args.precision)
+
+
+def _measure(job: 'Job', args: argparse.Namespace) -> 'Tally':
+    from tqdm import tqdm
+
+    from demt_perception.training.evaluation.job import open_job
+    from demt_perception.training.evaluation.shards import choose, measure
+
+    indices = choose(len(open_job(job).samples), args.limit)
+    with tqdm(total=len(indices), unit='image', file=sys.stderr, dynamic_ncols=True) as bar:
+        return measure(job, indices, args.processes, args.ray, bar.update)
+
+
+def _tell_broken(tally: 'Tally', skip: bool) -> int:
+    for broken in tally.broken:
+        print(f'left out: {broken.reason}', file=sys.stderr)
+    if tally.broken:
+        count = len(tally.broken)
+        print(f'{count} broken picture{"s" if count > 1 else ""} left out, {tally.images} '
+              'measured; `demt data check` tells more', file=sys.stderr)
+    return 1 if tally.broken and not skip else 0
+
+
+def _run_card(args: argparse.Namespace) -> int:
+    """Print and write the figures that the shipped model's card has."""
+    from demt_perception.inference import find_model, Predictor
+    from demt_perception.training.evaluation import evaluate_camvid, evaluate_rendered
+
     folder = find_model(args.model)
-    predictor = Predictor(folder, engine=args.engine)
+    predictor = Predictor(folder, args.engine, input_size=args.input_size[0],
+                          precision=args.precision)
     figures: dict = {}
     if args.camvid:
-        figures[f'camvid_{args.split}'] = evaluate_camvid(predictor, args.camvid, args.split)
+        split = args.split or 'test'
+        figures[f'camvid_{split}'] = evaluate_camvid(predictor, args.camvid, split)
     if args.rendered:
         figures['rendered_held_out'] = evaluate_rendered(predictor, args.rendered)
     figures = _rounded(figures)
@@ -43,9 +201,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         Path(args.json).write_text(text + '\n', encoding='utf-8')
     if args.write_card:
-        card = load_card(folder)
-        save_card(replace(card, metrics={**card.metrics, **figures}), folder)
+        _write_card(folder, figures)
     return 0
+
+
+def _write_card(folder: Path, figures: dict) -> None:
+    from demt_perception.model_card import load_card, save_card
+
+    card = load_card(folder)
+    save_card(replace(card, metrics={**card.metrics, **figures}), folder)
 
 
 def _rounded(value: Any) -> Any:

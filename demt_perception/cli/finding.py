@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 import enum
+from importlib import metadata
+import re
 import signal
 import subprocess
 import sys
@@ -57,4 +59,19 @@ def try_python(
         return True, done.stdout.strip()
     if done.returncode < 0:
         return False, f'crashed ({signal.Signals(-done.returncode).name})'
-    return False, (done.stderr.strip().splitlines() or ['failed without a word'])[-1]
+    lines = done.stderr.strip().splitlines() or ['failed without a word']
+    # NumPy says this in the middle of a page.
+    clash = [line for line in lines if line.startswith('A module that was compiled using NumPy')]
+    return False, (clash or lines)[-1]
+
+
+def numpy_remedy(text: str) -> str:
+    """Return what to do where an error says that a library was built for another NumPy, or ''."""
+    if not re.search(r'compiled using NumPy 1|numpy[._]core\.multiarray|_ARRAY_API|'
+                     r'compiled against.*(ABI|API) version', text):
+        return ''
+    version = metadata.version('numpy')
+    if int(version.partition('.')[0]) >= 2:
+        return (f"it was built for NumPy 1, this is NumPy {version}: pip install 'numpy<2', or "
+                'a newer build of it')
+    return f"it was built for NumPy 2, this is NumPy {version}: pip install 'numpy>=2'"

@@ -2,6 +2,8 @@
 
 import argparse
 
+from demt_perception.cli.spreading import add_spreading
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt generate``."""
@@ -11,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=parse_size, default=(512, 288), metavar='WxH')
     parser.add_argument('--samples', type=int, default=4, help='light paths per pixel')
     parser.add_argument('--views-per-scene', type=int, default=10)
-    parser.add_argument('--processes', type=int, default=1, help='scenes rendered at a time')
+    add_spreading(parser)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -29,8 +31,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     """Render what is missing."""
     from demt_perception.synthetic.generate import generate
+    from demt_perception.synthetic.quality import write_page
 
     done = generate(args.count, args.out, args.seed, args.size, args.samples,
-                    args.views_per_scene, args.processes)
+                    args.views_per_scene, args.processes, args.ray)
     print(f'{done} views rendered in {args.out}')
+    print(f'look at {write_page(args.out)}')
     return 0

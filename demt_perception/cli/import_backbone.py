@@ -9,7 +9,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('file', help='a checkpoint with Swin (Microsoft, timm, mmsegmentation), '
                         'HRNet (official, timm, OpenMMLab) or ResNet (torchvision, timm) weights; '
                         'no code in it is ever run')
-    parser.add_argument('--out', required=True, type=Path, help='.safetensors file to write')
+    parser.add_argument('--out', required=True, type=Path, help='.safetensors file to write; its '
+                        'SHA-256 is written beside it, and checked before training uses it')
+    parser.add_argument('--sha256', default='', help='of the checkpoint, as its publisher names '
+                        'it: another file is refused')
     parser.add_argument('--backbone', help='name, where the shapes shall not tell it')
 
 
@@ -17,14 +20,17 @@ def run(args: argparse.Namespace) -> int:
     """Convert, check every key and shape, and write."""
     from safetensors.torch import save_file
 
+    from demt_perception.hashes import check_publisher, write_sha256
     from demt_perception.networks.backbones.weights import BackboneWeightsError, convert_backbone
     from demt_perception.networks.checkpoint import read_checkpoint
 
     if args.out.suffix != '.safetensors' or args.out.is_dir():
         raise BackboneWeightsError(f'--out {args.out}: want a file with the ending .safetensors')
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    digest = check_publisher(Path(args.file), args.sha256)
     name, state = convert_backbone(read_checkpoint(args.file), args.backbone)
-    save_file(state, args.out, metadata={'backbone': name})
+    save_file(state, args.out, metadata={'backbone': name, 'sha256 of the source': digest})
+    write_sha256(args.out)
     values = sum(value.numel() for value in state.values())
     print(f'{args.out}: {name}, {len(state)} tensors, {values} values')
     return 0

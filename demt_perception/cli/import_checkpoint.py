@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('file', type=Path, help='the checkpoint')
     parser.add_argument('--out', required=True, type=Path, help='model folder to write')
+    parser.add_argument('--sha256', default='', help='of the file, as its publisher names it: '
+                        'another file is refused')
     parser.add_argument('--name', default='', help="name of the model (default: the folder's)")
     parser.add_argument('--licence', default='', help='terms of the weights, for the card')
     parser.add_argument('--input-size', nargs=2, type=int, metavar=('H', 'W'),
@@ -37,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
 
     found, card = import_checkpoint(
         args.file, args.out, name=args.name, licence=args.licence, task=args.task,
-        engine=args.engine, input_size=tuple(args.input_size) if args.input_size else None)
+        engine=args.engine, sha256=args.sha256,
+        input_size=tuple(args.input_size) if args.input_size else None)
     tasks = ', '.join(f'{task} {channels}' for task, channels in found.tasks.items())
     print(f'{args.file}: {card.architecture}; tasks {tasks}; every key and shape fits')
     predictor = Predictor(args.out)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import importlib
 import os
 import sys
+import time
 
 from demt_perception import __version__
 
@@ -16,11 +17,23 @@ VERBS = (
     ('predict', 'predict on images: classes, depth, normals, boundaries and a sheet'),
     ('models', 'list the models found, with their figures and licences'),
     ('doctor', 'say what is installed, what works, and what to do about the rest'),
+    ('build', 'build an engine into the cache, compare it with onnxruntime, time it'),
+    ('quantize', 'make a model in int8, calibrated on pictures'),
+    ('bag', 'process recordings of ROS 2 and ROS 1 without ROS; write new ones'),
+    ('play', 'play a recording over DDS with /clock, where there is no `ros2 bag`'),
     ('demo', 'run camera and perception nodes on a clip; write video, sheet and table'),
+    ('view', 'show a running node live in the browser: pictures, values, rates, health'),
+    ('policy', "print the SROS2 policy of the nodes' topics and services"),
+    ('bench', 'measure engines, or the node from camera to topic: latency, rate, memory'),
     ('generate', 'render street scenes with exact labels'),
-    ('data', 'check a dataset for training, file by file'),
+    ('data', 'check a dataset for training, file by file; pack it small'),
     ('train', 'train a network'),
+    ('label', 'label pictures by trained networks, for others to learn from'),
     ('eval', 'measure a model on labelled data'),
+    ('calibrate', "fit a model's confidence and uncertainty to labelled pictures"),
+    ('self-check', 'say when a video or pictures cannot be trusted; learn what is usual'),
+    ('calibrate-depth', "fix the scale of a mounted camera's depth by a known distance"),
+    ('analyze', 'study a dataset: how far its tasks agree'),
     ('export', 'write trained weights as a model folder'),
     ('import-checkpoint', 'make a model folder of official weights: DeMT, DeMTG, MTI-Net, ...'),
     ('import-backbone', 'convert pretrained weights of Swin, HRNet or ResNet for training'),
@@ -31,13 +44,17 @@ INSTALL = {
     'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
     'torch': "pip install '.[train]' in the repository",
     'safetensors': "pip install '.[train]' in the repository",
-    'scipy': "pip install '.[pascal]' in the repository",
     'onnx': "pip install '.[train]' in the repository",
     'onnxscript': "pip install '.[train]' in the repository",
     'bpy': "pip install '.[synthetic]' in the repository",
     'OpenEXR': "pip install '.[synthetic]' in the repository",
+    'matplotlib': "pip install '.[plots]' in the repository",
+    'tqdm': "pip install '.[train]' in the repository",
     'rclpy': 'source your ROS 2 setup, or see `demt doctor`',
 }
+
+PATIENCE = 5.0
+"""Seconds that torchrun has to end a process."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ImportError as error:
+        _let_the_first_speak()
         name = (error.name or '').partition('.')[0]
         # Only Python's own say which module; ours say the remedy themselves.
         advice = f': {INSTALL.get(name, "see `demt doctor`")}' if name else ''
@@ -66,8 +84,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_for_the_user(error):
             raise
+        _let_the_first_speak()
         print(f'demt {chosen}: {error}', file=sys.stderr)
         return 1
+
+
+def _let_the_first_speak() -> None:
+    """Wait, in all but the first of the processes that torchrun started.
+
+    When the first has said its error, torchrun ends the others, which mostly have the same one.
+    Who is still there then has an error of its own.
+    """
+    if os.environ.get('RANK', '0') != '0':
+        time.sleep(PATIENCE)
 
 
 def _is_for_the_user(error: Exception) -> bool:

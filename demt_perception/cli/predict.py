@@ -8,11 +8,14 @@ _saliency.png (probability * 255), each where the model has the task, and _sheet
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import os
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
+
+from demt_perception.cli.engine_choice import add_engine
+from demt_perception.cli.input_size import add_input_size, size_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('images', nargs='+', type=Path, help='image files, or folders of them')
     parser.add_argument('--out', required=True, type=Path, help='folder to write to')
     parser.add_argument('--model', help='model name or folder (default: the shipped one)')
-    parser.add_argument('--engine', default='auto', help='auto, openvino or onnxruntime')
+    add_engine(parser)
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 chooses')
+    add_input_size(parser)
     parser.add_argument('--fx', type=float, help='focal length in pixels of the image, for metric '
                         'depth (default: from the field of view that the card assumes)')
     parser.add_argument('--fy', type=float, help='the same, vertically (default: fx)')
@@ -41,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict on every image; return 1 where one or more could not be read or written."""
     from demt_perception.inference import DEFAULT_MODEL, Predictor
+    from demt_perception.inference.memory import keep_freed_memory
 
+    keep_freed_memory()
     images = list(find_images(args.images))
     if not images:
         print(f'demt predict: no image ({", ".join(SUFFIXES)}) in '
@@ -52,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
         return 2
     focal = None if args.fx is None else (args.fx, args.fx if args.fy is None else args.fy)
     args.out.mkdir(parents=True, exist_ok=True)
-    predictor = Predictor(args.model or DEFAULT_MODEL, args.engine, args.threads)
+    predictor = Predictor(args.model or DEFAULT_MODEL, args.engine, args.threads,
+                          precision=args.precision,
+                          **size_options(args.input_size, lambda: first_size(images)))
     engine = predictor.engine
     print(f'{predictor.card.name} on {engine.name}, {engine.device} ({engine.reason})')
     if focal is None:
@@ -82,6 +90,17 @@ def find_images(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
+def first_size(images: Iterable[Path]) -> tuple[int, int] | None:
+    """Return (height, width) of the first image that can be read; None where none can."""
+    for path in images:
+        try:
+            height, width = read_image(path).shape[:2]
+        except (OSError, ValueError):
+            continue
+        return height, width
+    return None
+
+
 def predict_file(
     predictor: 'Predictor', path: Path, focal: tuple[float, float] | None,
 ) -> 'Predictions':
@@ -91,17 +110,19 @@ def predict_file(
         OSError: the file cannot be read.
         ValueError: it is no image, or one that is not usable.
     """
-    import cv2
-    import numpy as np
+    return predictor.predict(read_image(path), focal)
 
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except cv2.error as error:
-        raise ValueError(f'cannot be decoded ({error}); is it damaged?') from error
-    if bgr is None:
-        raise ValueError('not an image that OpenCV can decode; is it damaged?')
-    return predictor.predict(bgr, focal)
+
+def read_image(path: Path) -> 'np.ndarray':
+    """Return an image, uint8 HxWx3 BGR.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no image.
+    """
+    from demt_perception.inference.picture_file import read_picture
+
+    return read_picture(path)
 
 
 def write(predictions: 'Predictions', out: Path, name: str) -> None:

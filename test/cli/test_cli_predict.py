@@ -89,3 +89,20 @@ def test_empty_folder_says_what_it_looks_for(tiny_model, tmp_path, capsys):
     (tmp_path / 'none').mkdir()
     assert run(tiny_model, tmp_path / 'o', tmp_path / 'none') == 1
     assert '.png' in capsys.readouterr().err
+
+
+def test_the_input_takes_the_shape_of_the_first_image_that_can_be_read(tiny_model, tmp_path):
+    wide = np.random.default_rng(0).integers(0, 256, (40, 200, 3), np.uint8)
+    (tmp_path / 'a.png').write_bytes(b'no picture')
+    cv2.imwrite(str(tmp_path / 'b.png'), wide)
+    assert run(tiny_model, tmp_path / 'out', tmp_path / 'a.png', tmp_path / 'b.png',
+               '--input-size', 'auto') == 1
+    wanted = Predictor(tiny_model, image_size=(40, 200)).predict(wide)
+    np.testing.assert_array_equal(np.load(tmp_path / 'out' / 'b_depth.npy'), wanted.depth)
+    assert not np.array_equal(wanted.depth, Predictor(tiny_model).predict(wide).depth)
+
+
+def test_an_input_size_that_is_none_is_refused(tiny_model, tmp_path, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        run(tiny_model, tmp_path / 'out', tmp_path, '--input-size', 'large')
+    assert 'HEIGHTxWIDTH' in capsys.readouterr().err

@@ -17,11 +17,13 @@ pytest.importorskip('rclpy', reason='rclpy is not installed')
 pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built: demt_msgs/build_into_venv.sh')
 
 from demt_perception.inference.sheet import CAPTION, GAP
+from demt_perception.model_card import load_card
 from demt_perception.ros.demo.report import make_table
 from demt_perception.ros.outputs import outputs_of
 from demt_perception.tasks import DRIVING
 
 ROOT = Path(__file__).resolve().parents[2]
+GIVEN = load_card(ROOT / 'test' / 'data' / 'tiny_model').outputs
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +73,8 @@ def test_the_report_holds_every_figure(finished):
     report = json.loads((finished[0] / 'report.json').read_text())
     topics = report['topics']
     assert topics.keys() == {
-        '/image', *(output.topic for output in outputs_of(DRIVING)), 'depth/camera_info', 'dense'}
+        '/image', *(output.topic for output in outputs_of(DRIVING, GIVEN)), 'depth/camera_info',
+        'dense'}
     for name, row in topics.items():
         if name == 'depth/camera_info':  # the images come without a calibration
             continue
@@ -108,7 +111,7 @@ def test_measuring_alone_makes_no_pictures(street, tiny_model, tmp_path):
     assert process.returncode == 0, output
     topics = json.loads((tmp_path / 'report.json').read_text())['topics']
     assert topics.keys() == {
-        *(output.topic for output in outputs_of(DRIVING)), 'depth/camera_info'}
+        *(output.topic for output in outputs_of(DRIVING, GIVEN)), 'depth/camera_info'}
     assert topics['semantic/image']['messages'] > 5
     assert not (tmp_path / 'demo.mp4').exists()
     assert not (tmp_path / 'sheet.png').exists()

@@ -1,0 +1,183 @@
+"""Measure models in engines, or with --node the node from camera to topic over DDS.
+
+Every model, engine, precision, size and number of cameras given is combined with every other. Each
+combination runs in a process of its own, and all of them in turn, so that what else the machine
+does meets all alike: the ratios hold also where the times do not.
+"""
+
+import argparse
+import os
+from pathlib import Path
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from demt_perception.cli.input_size import input_size
+from demt_perception.cli.spreading import positive
+
+if TYPE_CHECKING:
+    from demt_perception.bench.energy import Rapl, Sensor
+    from demt_perception.bench.progress import Progress
+    from demt_perception.bench.results import Measurement, NodeMeasurement
+
+EAGER = 'torch-eager'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``demt bench``."""
+    parser.add_argument('models', nargs='*', metavar='MODEL', help='model names or folders '
+                        '(default: the shipped one); or networks of `demt models --table`, e.g. '
+                        '"DeMT Swin-T NYUD", which are exported with random weights (needs torch)')
+    parser.add_argument('--engine', nargs='+', default=['auto'], metavar='E',
+                        help='auto, openvino, onnxruntime, torch, tensorrt (default: auto)')
+    parser.add_argument('--precision', nargs='+', default=['auto'], metavar='P',
+                        help='auto, f32, bf16, f16, int8 (default: auto)')
+    parser.add_argument('--size', nargs='+', default=[None], type=_size, metavar='HxW',
+                        help="sizes of the network's input (default: the card's)")
+    parser.add_argument('--threads', type=positive, metavar='N',
+                        help='of engine, OpenCV and OpenMP (default: what the node would take)')
+    parser.add_argument('--cameras', nargs='+', default=[1], type=positive, metavar='N',
+                        help='pictures of so many cameras one after the other (default: 1)')
+    parser.add_argument('--seconds', type=_seconds, default=5.0, metavar='S',
+                        help='of measurement for each combination, and at least three rounds; '
+                        'with --node of each rate tried, at least 5 when searching (default: 5)')
+    parser.add_argument('--image-size', nargs='+', type=_size, metavar='HxW', help='of the '
+                        "camera's pictures and of the outputs (default: 720x1280; with --node "
+                        'that and 1080x1920)')
+    parser.add_argument('--source', default='', help='video or folder of images to run on '
+                        '(default: pictures that ship with the package)')
+    parser.add_argument('--reference', choices=(EAGER,), help='measure this first: the plain '
+                        'network in eager torch; for networks of the table')
+    parser.add_argument('--node', action='store_true', help='camera, perception node and a '
+                        'listener to all outputs as three processes over DDS; finds the peak rate')
+    parser.add_argument('--rate', type=_seconds, metavar='HZ',
+                        help='with --node: measure at this rate instead of searching')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
+    parser.add_argument('--plot', type=Path, metavar='PNG',
+                        help='write a plot against sizes or cameras (needs matplotlib)')
+    parser.add_argument('--compare', nargs=2, metavar='FILE',
+                        help='compare two files that --json wrote, and measure nothing')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure or compare; return 1 where a combination could not be measured."""
+    from demt_perception.bench.results import load_report, save_report
+
+    if args.compare:
+        from demt_perception.bench.compare import comparison_table
+        print(comparison_table(*map(load_report, args.compare)), end='')
+        return 0
+    from demt_perception.bench.energy import open_meter
+    from demt_perception.bench.host import describe_host, load_average
+    from demt_perception.bench.results import BenchError, Report
+    from demt_perception.bench.table import make_table
+
+    if args.plot:
+        if args.node or max(len(args.size), len(args.cameras)) < 2:
+            raise BenchError('nothing to plot against: give several --size or --cameras')
+        import importlib
+        importlib.import_module('matplotlib')   # before the work, not after
+    if args.rate and not args.node:
+        raise BenchError('--rate is for --node: engines run as fast as they can')
+    before = load_average()
+    engines: list[Measurement] = []
+    nodes: list[NodeMeasurement] = []
+    failures: dict[str, str] = {}
+    meter, energy = open_meter()
+    with tempfile.TemporaryDirectory(prefix='demt_bench_') as name:
+        try:
+            if args.node:
+                nodes = _run_node(args, Path(name))
+            else:
+                engines, failures = _run_engines(args, meter, Path(name))
+        finally:
+            if meter:
+                meter.close()
+    report = Report(describe_host(), ' '.join(sys.argv[1:]), (before, load_average()), energy,
+                    tuple(engines), tuple(nodes), failures)
+    print(make_table(report), end='')
+    if args.json:
+        save_report(report, args.json)
+    if args.plot and engines:
+        from demt_perception.bench.plot import plot
+        plot(args.plot, engines)
+    return 1 if failures or not (engines or nodes) else 0
+
+
+def _run_engines(args: argparse.Namespace, meter: 'Rapl | Sensor | None', folder: Path,
+                 ) -> 'tuple[list[Measurement], dict[str, str]]':
+    from demt_perception.bench.engines import combinations, measure
+    from demt_perception.bench.progress import Progress
+    from demt_perception.bench.results import BenchError
+    from demt_perception.bench.worker import Job
+    from demt_perception.inference.cpu import default_threads
+    from demt_perception.model_card import load_card
+
+    progress = Progress()
+    models = {name: _find(name, folder, progress) for name in args.models or [_default()]}
+    if args.reference and any(not path.is_relative_to(folder) for path in models.values()):
+        raise BenchError(f'--reference {args.reference} is for networks of `demt models --table`, '
+                         'e.g. "DeMT Swin-T NYUD": of a model folder only the graph is known')
+    labels = {path.name if os.sep in name else name: path for name, path in models.items()}
+    sizes = {label: [size or load_card(path).input_size for size in args.size]
+             for label, path in labels.items()}
+    engines = [*([args.reference] if args.reference else []), *args.engine]
+    ways = combinations(list(labels), engines, args.precision, sizes, args.cameras,
+                        args.threads or default_threads())
+    image_size = (args.image_size or [(720, 1280)])[0]
+    source = str(Path(args.source).resolve()) if args.source else ''
+    jobs = [Job(way, str(labels[way.model].resolve()), image_size, source) for way in ways]
+    return measure(jobs, args.seconds, meter, folder, progress)
+
+
+def _run_node(args: argparse.Namespace, folder: Path) -> 'list[NodeMeasurement]':
+    from demt_perception.bench.node import measure_node
+    from demt_perception.bench.progress import Progress
+
+    progress = Progress()
+    found = []
+    for name in args.models or [_default()]:
+        model = _find(name, folder, progress)
+        for engine in args.engine:
+            for precision in args.precision:
+                for image_size in args.image_size or [(720, 1280), (1080, 1920)]:
+                    found.append(measure_node(
+                        model, engine, precision, args.size[0], args.threads or 0, image_size,
+                        args.source, args.rate, args.seconds, folder, progress))
+    return found
+
+
+def _find(name: str, folder: Path, progress: 'Progress') -> Path:
+    """Return the folder of a model; of a network it is made below ``folder``."""
+    from demt_perception.bench.reference import export_random
+    from demt_perception.inference import find_model
+
+    if ' ' not in name or Path(name).is_dir():  # as all networks have it, and hardly a model
+        return find_model(name)
+    out = folder / name.replace('/', '_')
+    if not out.is_dir():
+        progress.show(f'exporting {name} with random weights')
+        export_random(name, out)
+    return out
+
+
+def _default() -> str:
+    from demt_perception.inference import DEFAULT_MODEL
+    return DEFAULT_MODEL
+
+
+def _size(text: str) -> tuple[int, int]:
+    size, _ = input_size(text)
+    if size is None:
+        raise argparse.ArgumentTypeError(f'{text!r}: want HEIGHTxWIDTH, 288x512')
+    return size
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e5:
+        raise argparse.ArgumentTypeError(f'{text!r}: want a number above 0')
+    return value

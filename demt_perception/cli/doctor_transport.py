@@ -1,0 +1,104 @@
+"""What ``demt doctor`` checks of the way that large images take. Imports nothing of ROS 2."""
+
+from collections.abc import Callable, Iterator, Mapping
+import os
+from pathlib import Path
+import shutil
+
+from demt_perception.cli.finding import bad, Finding, good, note, try_python
+from demt_perception.ros.transport import profile_variable, transport_environment
+
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+ENOUGH = 0.9
+MIB = 1 << 20
+# Four processes with the 64 MiB of config/fastdds.xml each.
+SHARED_MEMORY = 256 * MIB
+# One 1080p image of 6 MB waits there until it is read.
+RECEIVE_BUFFER = 8 * MIB
+
+
+def transport() -> Iterator[Finding]:
+    """Check the settings, then send large images between two processes."""
+    yield from transport_settings(os.environ)
+    yield from limits()
+    if not try_python('-c', 'import rclpy, sensor_msgs.msg')[0]:
+        yield note('not tried: no ROS 2')
+        return
+    own = any(os.environ.get(name) for name in ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES))
+    yield _try_transport(
+        'as set in this shell', os.environ, bad if own else note,
+        'start the nodes by the launch files or `make demo`, which set the transport, or export '
+        f"{profile_variable(os.environ)}, for every node, as the package's config/fastdds.xml")
+    if not own:
+        from demt_perception.inference.models import share_folders
+
+        profile = next((p for folder in share_folders('config')
+                        if (p := folder / 'fastdds.xml').is_file()), None)
+        if profile is None:
+            yield bad("the package's config/fastdds.xml is not there", 'install it again')
+            return
+        ours = {**os.environ, **transport_environment(profile, os.environ)}
+        yield _try_transport(f'with {profile}', ours, bad,
+                             'free /dev/shm, which holds the images in transit (df /dev/shm), and '
+                             'look for a firewall between processes (UDP on localhost)')
+
+
+def _try_transport(
+    what: str, environment: Mapping[str, str], otherwise: Callable[[str, str], Finding], cure: str,
+) -> Finding:
+    works, text = try_python(
+        '-m', 'demt_perception.ros.transport_check', timeout=60, environment=environment)
+    if not works:
+        return otherwise(f'{what}: {text}', cure)
+    received, sent = map(int, text.split()[-1].split('/'))
+    text = f'{what}: {received} of {sent} images of 1280x720 arrived'
+    return good(text) if received >= ENOUGH * sent else otherwise(text, cure)
+
+
+def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look for settings that lose images or hide nodes from each other."""
+    discovery = environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
+    builtin = environ.get('FASTDDS_BUILTIN_TRANSPORTS', '')
+    profiles = {name: environ[name] for name in PROFILE_VARIABLES if environ.get(name)}
+    if environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp') != 'rmw_fastrtps_cpp':
+        yield note(f'RMW_IMPLEMENTATION={environ["RMW_IMPLEMENTATION"]}: the settings of Fast DDS '
+                   'that this package ships do not apply')
+    if discovery == 'OFF':
+        yield bad('ROS_AUTOMATIC_DISCOVERY_RANGE=OFF: nodes do not find each other',
+                  'unset ROS_AUTOMATIC_DISCOVERY_RANGE')
+    local = discovery == 'LOCALHOST' or environ.get('ROS_LOCALHOST_ONLY') == '1'
+    if local and builtin and not profiles:
+        yield bad(f'FASTDDS_BUILTIN_TRANSPORTS={builtin} is ignored while discovery is limited '
+                  'to this machine',
+                  'unset ROS_AUTOMATIC_DISCOVERY_RANGE and ROS_LOCALHOST_ONLY, or set '
+                  "FASTDDS_DEFAULT_PROFILES_FILE to the package's config/fastdds.xml instead")
+    for name, value in profiles.items():
+        if not Path(value).is_file():
+            yield bad(f'{name}={value}: no such file, Fast DDS uses its defaults',
+                      'correct the path, or unset it')
+    if not builtin and not profiles:
+        yield note('no transport set: Fast DDS loses large best-effort images without a word',
+                   'use the launch files or `make demo`, or export '
+                   f"{profile_variable(environ)} as the package's config/fastdds.xml")
+    if 'MALLOC_MMAP_THRESHOLD_' not in environ:
+        yield note('MALLOC_MMAP_THRESHOLD_ is not set: every image is fresh memory, which costs '
+                   'milliseconds', 'export MALLOC_MMAP_THRESHOLD_=1073741824 '
+                   'MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864 '
+                   'MALLOC_ARENA_MAX=1')
+
+
+def limits(shared: Path = Path('/dev/shm'), kernel: Path = Path('/proc/sys/net')
+           ) -> Iterator[Finding]:
+    """Look at the room that the system gives to images on their way."""
+    if shared.is_dir():
+        free = shutil.disk_usage(shared).free
+        if free < SHARED_MEMORY:
+            yield bad(f'{shared} has {free / MIB:.0f} MiB free, want {SHARED_MEMORY // MIB}: '
+                      'images between processes are lost',
+                      'in Docker: --shm-size=1g or --ipc=host; else remove what fills it: '
+                      f'`ls -lS {shared}`, fastrtps_* and fastdds_* of processes that crashed')
+    file = kernel / 'core' / 'rmem_max'
+    if file.is_file() and int(file.read_text()) < RECEIVE_BUFFER:
+        yield note(f'net.core.rmem_max is {int(file.read_text())} bytes: large images from other '
+                   'machines are lost; on one machine they take shared memory',
+                   'sudo sysctl -w net.core.rmem_max=67108864 (docs/dds.md tells how to keep it)')

@@ -1,0 +1,76 @@
+"""Pictures from anywhere, with what is known of their camera."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Shot(NamedTuple):
+    """A picture with what is known of its camera: (fx, fy) and (cx, cy), or None."""
+
+    bgr: 'np.ndarray'
+    focal: tuple[float, float] | None
+    centre: tuple[float, float] | None
+
+
+def find_shots(source: str, count: int, fx: float | None) -> Iterator[Shot]:
+    """Yield up to ``count`` pictures, spread over a recording, the next ones of a camera.
+
+    Args:
+        source: a picture, whatever ``open_source`` takes, or an image topic of running nodes.
+        count: the most; of a recording at least half as many, where there are that many.
+        fx: focal length in pixels; None: that of camera_info, where there is one.
+
+    Raises:
+        SourceError, BadImageError, BadCameraInfoError: it cannot be read, or is not valid.
+    """
+    from demt_perception.cli.predict import read_image
+    from demt_perception.ros.sources import IMAGE_SUFFIXES, open_source
+
+    path = Path(source).expanduser()
+    given = None if fx is None else (fx, fx)
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        yield Shot(read_image(path), given, None)
+        return
+    if source.startswith('/') and not path.exists():
+        from demt_perception.ros.topic_frames import topic_frames
+        frames, live = topic_frames(source), True
+    else:
+        opened = open_source(source)
+        frames, live = opened.frames(), opened.live
+    kept: list[Any] = []
+    step = 1
+    for index, frame in enumerate(frames):
+        if index % step == 0:
+            kept.append(frame)
+        if live and len(kept) == count:
+            break
+        if len(kept) > count:   # every other one, from now on too: its length is not known
+            kept, step = kept[::2], step * 2
+    for frame in kept:
+        yield _shot(frame, given)
+
+
+def _shot(frame: Any, given: tuple[float, float] | None) -> Shot:
+    import numpy as np
+
+    bgr, info = frame.image, frame.camera_info
+    if not isinstance(bgr, np.ndarray):
+        from demt_perception.ros.compressed import decode
+        from demt_perception.ros.conversions import to_bgr
+        bgr = (decode if hasattr(bgr, 'format') else to_bgr)(bgr)
+    if info is None:
+        return Shot(bgr, given, None)
+    from demt_perception.ros.camera_model import (
+        check_camera_info,
+        focal_lengths,
+        scaled_camera_info,
+    )
+    from demt_perception.ros.rectification import describe_image, is_rectified
+    info = describe_image(info, is_rectified(frame.topic))   # as the node takes it
+    check_camera_info(info, bgr.shape[1], bgr.shape[0])
+    fitting = scaled_camera_info(info, bgr.shape[1], bgr.shape[0])
+    return Shot(bgr, given or focal_lengths(info), (fitting.k[2], fitting.k[5]))

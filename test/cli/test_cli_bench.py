@@ -1,0 +1,136 @@
+"""`demt bench` as a user runs it, on a tiny model: real processes, engines and DDS."""
+
+import importlib.util
+
+import pytest
+
+pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+
+from demt_perception.bench.results import load_report
+from demt_perception.cli.main import main
+
+SMALL = ('--image-size', '96x160', '--threads', '1')
+
+
+@pytest.fixture(scope='module')
+def measured(tiny_model, tmp_path_factory):
+    """Two engines, one that cannot do what is asked, and two sizes: file and exit code."""
+    pytest.importorskip('openvino', reason='openvino is not installed')
+    path = tmp_path_factory.mktemp('bench') / 'a.json'
+    code = main(['bench', str(tiny_model), '--engine', 'onnxruntime', 'openvino', 'nothing',
+                 '--precision', 'f32', '--seconds', '0.1', '--json', str(path), *SMALL])
+    return path, code
+
+
+def test_combinations_are_measured_and_compared_with_the_first(measured):
+    path, code = measured
+    report = load_report(path)
+    assert code == 1   # as one failed
+    (name, why), = report.failures.items()
+    assert 'nothing f32' in name
+    assert 'want auto or one of' in why
+    assert [row.combination.engine for row in report.engines] == ['onnxruntime', 'openvino']
+    for row in report.engines:
+        way = row.combination
+        assert (way.model, way.size, way.threads) == ('tiny_model', (96, 160), 1)
+        assert len(row.engine_rounds) == len(row.moment_rounds) >= 3
+        assert row.engine.count == row.moment.count >= len(row.engine_rounds)
+        assert 0 < row.engine.median < row.moment.median <= row.moment.p90 <= row.moment.p99
+        assert {'preprocess', 'engine', 'semantic', 'overlay', 'depth', 'other'} <= (
+            row.stages.keys())
+        assert row.used.startswith('f32 on ')
+        for start in (row.cold, row.warm):
+            assert 0 < start.imported < start.loaded < start.first
+        assert 20 < row.peak_mb < 2000
+        assert row.torch_loaded is False
+    first, second = report.engines
+    assert first.agreement == ''
+    assert 'semantic' in second.agreement
+    assert 'outside' not in second.agreement
+    assert 'loaded from the cache' in second.used   # that of the cold start
+    assert report.host['onnxruntime']
+    assert report.energy
+
+
+def test_a_file_compared_with_itself_has_not_changed(measured, capsys):
+    path = str(measured[0])
+    assert main(['bench', '--compare', path, path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    changes = [line.split() for line in lines if 'spread' in line]
+    assert len(changes) == 5
+    assert all('within' in line for line in changes)
+    assert all(' 1.000 ' in line for line in lines if 'peak memory' in line)
+
+
+def test_sizes_and_cameras_make_a_plot(tiny_model, tmp_path, capsys):
+    pytest.importorskip('matplotlib', reason='matplotlib is not installed')
+    import cv2
+    for name, option in (('size', ('--size', '32x64', '96x160')),
+                         ('cameras', ('--cameras', '1', '3'))):
+        path = tmp_path / f'{name}.json'
+        assert main(['bench', str(tiny_model), '--engine', 'onnxruntime', *option, '--seconds',
+                     '0.1', '--plot', str(tmp_path / f'{name}.png'), '--json', str(path),
+                     *SMALL]) == 0
+        picture = cv2.imread(str(tmp_path / f'{name}.png'))
+        assert picture.shape[0] > 400
+        assert len(load_report(path).engines) == 2
+    assert [row.combination.cameras for row in load_report(path).engines] == [1, 3]
+    assert 'grows as pixels^' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('arguments', 'text'), [
+    (['nowhere'], "model 'nowhere'"),
+    (['--plot', 'a.png'], 'give several --size or --cameras'),
+    (['--rate', '10'], '--rate is for --node'),
+    (['--reference', 'torch-eager'], 'is for networks of `demt models --table`'),
+    (['--compare', 'gone.json', 'gone.json'], 'gone.json'),
+])
+def test_what_makes_no_sense_is_refused(arguments, text, capsys):
+    assert main(['bench', *arguments]) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_the_node_from_camera_to_topic(tiny_model, tmp_path, capsys):
+    pytest.importorskip('rclpy', reason='rclpy is not installed')
+    pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built')
+    path = tmp_path / 'node.json'
+    code = main(['bench', str(tiny_model), '--node', '--rate', '20', '--seconds', '2', '--engine',
+                 'onnxruntime', '--image-size', '96x160', '--json', str(path)])
+    output = capsys.readouterr().out
+    assert code == 0, output
+    node, = load_report(path).nodes
+    assert (node.model, node.engine, node.image_size) == ('tiny_model', 'onnxruntime', (96, 160))
+    assert node.sent == 40
+    assert 0 <= node.lost < 1
+    assert node.peak_hz is None
+    assert not node.trials
+    assert 0 < node.latency.median <= node.latency.p95
+    stages = node.stages
+    assert {'receive', 'wait', 'convert', 'preprocess', 'engine', 'handover', 'semantic',
+            'publish semantic/image', 'publish semantic/overlay', 'total'} <= set(stages)
+    assert 0 < node.overhead < 1
+    assert node.overhead == pytest.approx(1 - stages['engine'][0] / stages['total'][0])
+    assert 20 < node.memory_mb <= node.peak_memory_mb < 2000
+    assert set(node.cpu) == {'camera', 'listener', 'node'}
+    assert 0 < node.first_frame_s < 60
+    assert node.torch_loaded is False
+    for text in ('stamp to publication', 'semantic/overlay', 'torch is not loaded'):
+        assert text in output
+
+
+@pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='torch is not installed')
+def test_the_reference_is_the_same_each_time_and_its_outputs_are_named_as_the_engines():
+    import numpy as np
+
+    from demt_perception.bench.reference import export_random
+    from demt_perception.bench.results import BenchError
+    from demt_perception.networks.eager import Eager
+
+    image = np.random.default_rng(0).normal(size=(1, 3, 32, 64)).astype(np.float32)
+    first, second = (Eager('DeMT light EfficientNet-Lite0 driving', 1).run(image)
+                     for _ in range(2))
+    assert list(first) == ['semantic', 'confidence', 'depth', 'normals', 'boundary']
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
+    with pytest.raises(BenchError, match="'no such' is neither"):
+        export_random('no such', None)

@@ -1,0 +1,67 @@
+from pathlib import Path
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from demt_perception.cli.main import main
+from demt_perception.model_card import load_card
+
+PICTURES = Path(__file__).parents[2] / 'demt_perception' / 'inference' / 'pictures'
+
+
+@pytest.fixture
+def street(tmp_path):
+    """Return a folder of pictures of one scene, and of a black one."""
+    pictures = sorted(PICTURES.glob('*.jpg'))
+    (tmp_path / 'street').mkdir()
+    for index, path in enumerate(pictures * 3):
+        picture = cv2.resize(cv2.imread(str(path)), (160, 96)) * (0.7 + 0.025 * index)
+        cv2.imwrite(str(tmp_path / 'street' / f'{index:02}.png'), picture.astype(np.uint8))
+    (tmp_path / 'black').mkdir()
+    cv2.imwrite(str(tmp_path / 'black' / '0.png'), np.zeros((96, 160, 3), np.uint8))
+    return tmp_path
+
+
+def test_pictures_are_judged_one_by_one(tiny_model, street, capsys):
+    options = ['--model', str(tiny_model), '--engine', 'onnxruntime']
+    assert main(['self-check', str(street / 'street'), *options]) == 0
+    assert '0 of 12 checks found something' in capsys.readouterr().out
+    assert main(['self-check', str(street / 'street'), str(street / 'black'), *options]) == 1
+    said = capsys.readouterr().out
+    assert 'picture 1      lens covered, too dark' in said
+    assert '1 of 1 checks found something' in said
+
+
+def test_a_video_that_goes_black_is_told_when_it_does(tiny_model, street, capsys):
+    video = street / 'drive.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 10, (160, 96))
+    picture = cv2.imread(str(street / 'street' / '00.png'))
+    for index in range(80):
+        writer.write(np.roll(picture, index, 1) if index < 40 else np.full_like(
+            picture, index % 3))
+    writer.release()
+    assert main(['self-check', str(video), '--model', str(tiny_model)]) == 1
+    seconds, words = capsys.readouterr().out.splitlines()[0].split(' s ', 1)
+    assert 4.5 < float(seconds) < 6.5
+    assert 'lens covered' in words
+
+
+def test_what_is_usual_is_written_onto_the_card(tiny_model, street, capsys):
+    shutil.copytree(tiny_model, street / 'mine')
+    before = load_card(street / 'mine')
+    assert not before.usual
+    assert main(['self-check', '--learn', str(street / 'street'), '--model',
+                 str(street / 'mine'), '--engine', 'onnxruntime']) == 0
+    card = load_card(street / 'mine')
+    assert set(card.usual) == {'confidence', 'layout', 'upright', 'boundary_agreement',
+                               'normals_agreement'}
+    assert len(card.usual_bands) == len(card.classes)
+    assert card.onnx_sha256 == before.onnx_sha256
+    assert 'boundary_agreement' in capsys.readouterr().out
+
+
+def test_what_cannot_be_watched_is_said(tiny_model, tmp_path, capsys):
+    assert main(['self-check', str(tmp_path / 'none'), '--model', str(tiny_model)]) == 1
+    assert 'none' in capsys.readouterr().err
