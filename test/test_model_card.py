@@ -60,11 +60,23 @@ def test_save_then_load_gives_the_same_card(tiny_model, tmp_path):
     ('depth_range', [1, math.inf]), ('depth_range', [math.nan, 5]), ('onnx', '../model.onnx'),
     ('onnx', '/etc/passwd'), ('onnx', ''), ('onnx', '..'), ('onnx', 'a\0b'),
     ('onnx_sha256', 'A' * 64), ('onnx_sha256', 'a' * 63), ('onnx_sha256', 'a' * 64 + '\n'),
-    ('metrics', []), ('training', None), ('licence', None),
+    ('temperature', 0), ('temperature', math.nan), ('temperature', True),
+    ('uncertainty_factor', -1), ('uncertainty_factor', math.inf), ('metrics', []),
+    ('training', None), ('licence', None),
 ])
 def test_each_wrong_value_is_refused_by_name(values, key, value):
     with pytest.raises(ModelCardError, match=key):
         card_from_dict({**values, key: value})
+
+
+def test_a_card_says_which_outputs_its_graph_has(values):
+    always = ['semantic', 'confidence', 'depth', 'normals', 'boundary']
+    assert list(card_from_dict({**values, 'uncertainty_factor': 0}).outputs) == always
+    outputs = card_from_dict(values).outputs
+    assert set(outputs) == {*always, 'depth_uncertainty'}
+    assert outputs['depth_uncertainty'] == outputs['depth'] == ((1,), 'float32')
+    with pytest.raises(ModelCardError, match=r'uncertainty_factor.*want 0 with the tasks semseg'):
+        card_from_dict({**values, 'tasks': ['semseg']})
 
 
 @pytest.mark.parametrize('wrong', [None, [], 'text', 3])

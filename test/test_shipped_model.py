@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from demt_perception.inference import Predictor
-from demt_perception.model_card import load_card
+from demt_perception.model_card import file_sha256, load_card, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / 'models' / 'demt_driving_fast'
@@ -51,6 +51,21 @@ def test_a_street_is_understood(predictor):
     assert 0.02 < (result.boundary > 127).mean() < 0.4
 
 
+def test_it_knows_how_sure_it_is(predictor):
+    card = predictor.card
+    assert card.temperature != 1 and card.uncertainty_factor > 0
+    assert card.metrics['camvid_test']['ece'] < 0.03
+    image = cv2.imread(str(ROOT / 'demt_perception' / 'inference' / 'probe.jpg'))
+    result = predictor.predict(image)
+    np.testing.assert_array_equal(np.isnan(result.depth_uncertainty), np.isnan(result.depth))
+    share = result.depth_uncertainty / result.depth
+    assert 0.02 < np.nanmedian(share) < 0.4
+    near, far = result.depth < 10, result.depth > 40
+    assert np.median(result.depth_uncertainty[far]) > 3 * np.median(result.depth_uncertainty[near])
+    border = cv2.dilate((result.boundary > 127).astype(np.uint8), np.ones((5, 5))) > 0
+    assert result.confidence[border].mean() < result.confidence[~border].mean() - 20
+
+
 def test_camvid_is_segmented_as_the_card_says(predictor):
     if not CAMVID.exists():
         pytest.skip(f'{CAMVID} is not at hand')
@@ -66,3 +81,9 @@ def test_camvid_is_segmented_as_the_card_says(predictor):
     # A quarter of the pictures, in another engine or precision.
     assert confusion.miou() == pytest.approx(card, abs=0.03)
     assert confusion.miou() > 0.55
+
+
+def test_the_card_names_every_file_that_is_shipped():
+    card = load_card(MODEL)
+    assert card.onnx_sha256 == file_sha256(MODEL / card.onnx)
+    assert card.weights_sha256 == file_sha256(MODEL / WEIGHTS)

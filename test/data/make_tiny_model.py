@@ -1,8 +1,9 @@
 """Write ``tiny_model/``: a real but tiny model whose every output follows from the image by hand.
 
 The network is so plain that a test can compute what must come out: class 0, 1, 2 where red, green
-or blue is strongest; depth grows with brightness from 0 m (black) to 80 m (white, beyond range);
-normals lean with red and green; boundaries are brightness steps. Run: python make_tiny_model.py
+or blue is strongest; depth grows with brightness from 0 m (black) to 80 m (white, beyond range),
+and is said to be off by e^red tenths of it; normals lean with red and green; boundaries are
+brightness steps. Run: python make_tiny_model.py
 """
 
 from pathlib import Path
@@ -26,12 +27,17 @@ def make_graph() -> onnx.ModelProto:
         node('Cast', ['class'], ['semantic'], to=TensorProto.UINT8),
         node('AveragePool', ['half'], ['quarter'], kernel_shape=[2, 2], strides=[2, 2]),
         node('Mul', ['quarter', 'sharpness'], ['logits']),
-        node('Softmax', ['logits'], ['probability'], axis=1),
+        node('Mul', ['logits', 'inverse_temperature'], ['scores']),
+        node('Softmax', ['scores'], ['probability'], axis=1),
         node('ReduceMax', ['probability'], ['confidence'], axes=[1], keepdims=0),
         node('ReduceMean', ['quarter'], ['brightness'], axes=[1], keepdims=1),
         node('Add', ['brightness', 'one'], ['positive']),
         node('Mul', ['positive', 'metres'], ['distance']),
         node('Squeeze', ['distance', 'axis'], ['depth']),
+        node('Gather', ['quarter', 'first'], ['red'], axis=1),
+        node('Exp', ['red'], ['spread']),
+        node('Mul', ['spread', 'uncertainty_factor'], ['relative']),
+        node('Mul', ['relative', 'depth'], ['depth_uncertainty']),
         node('Conv', ['quarter', 'lean', 'towards'], ['direction'], kernel_shape=[1, 1]),
         node('LpNormalization', ['direction'], ['normals'], axis=1, p=2),
         node('Conv', ['brightness', 'steps'], ['gradient'], kernel_shape=[3, 3],
@@ -46,7 +52,9 @@ def make_graph() -> onnx.ModelProto:
     lean = np.zeros((3, 3, 1, 1), np.float32)
     lean[0, 0] = lean[1, 1] = 1
     constants = {
-        'sharpness': np.float32(4), 'one': np.float32(1), 'zero': np.float32(0),
+        'inverse_temperature': np.float32(1), 'uncertainty_factor': np.float32(0.1),
+        'first': np.int64(0), 'sharpness': np.float32(4),
+        'one': np.float32(1), 'zero': np.float32(0),
         'metres': np.float32(40), 'axis': np.array([1], np.int64), 'lean': lean,
         'towards': np.array([0, 0, -1], np.float32), 'steps': steps,
     }
@@ -54,6 +62,7 @@ def make_graph() -> onnx.ModelProto:
         helper.make_tensor_value_info('semantic', TensorProto.UINT8, [1, 'h2', 'w2']),
         helper.make_tensor_value_info('confidence', TensorProto.FLOAT, [1, 'h4', 'w4']),
         helper.make_tensor_value_info('depth', TensorProto.FLOAT, [1, 'h4', 'w4']),
+        helper.make_tensor_value_info('depth_uncertainty', TensorProto.FLOAT, [1, 'h4', 'w4']),
         helper.make_tensor_value_info('normals', TensorProto.FLOAT, [1, 3, 'h4', 'w4']),
         helper.make_tensor_value_info('boundary', TensorProto.FLOAT, [1, 'h4', 'w4']),
     ]
@@ -76,7 +85,8 @@ def main() -> None:
         classes=('red', 'green', 'blue'), palette=((200, 30, 30), (30, 180, 30), (40, 40, 220)),
         input_size=(96, 160), size_multiple=32, mean=(127.5,) * 3, std=(127.5,) * 3,
         focal=100.0, assumed_hfov=60.0, depth_range=(0.5, 70.0), onnx=path.name,
-        onnx_sha256=file_sha256(path), metrics={}, training={'data': 'none: weights are fixed'},
+        onnx_sha256=file_sha256(path), uncertainty_factor=0.1, metrics={},
+        training={'data': 'none: weights are fixed'},
         licence='Apache-2.0'), FOLDER)
 
 
