@@ -18,6 +18,7 @@ from demt_perception.ros.frame import check_age, Result
 from demt_perception.ros.labels import make_label_info, make_label_table
 from demt_perception.ros.optional_messages import demt_msgs, vision_msgs
 from demt_perception.ros.outputs import Output, outputs_of
+from demt_perception.ros.own_group import own_group
 
 try:
     from rclpy.exceptions import InvalidHandle
@@ -135,6 +136,7 @@ class Outlet:
     def _advertise(self, topic: str, kind: type) -> Any:
         return self._node.create_publisher(
             kind, f'~/{self._prefix}{topic}', _qos(latched=topic in _LABELS),
+            callback_group=own_group(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def _fill(self, output: Output, predictions: Predictions, header: Any) -> Any:

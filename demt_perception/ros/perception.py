@@ -74,7 +74,8 @@ class Perception:
         # The pipeline first: the frame in hand still needs its camera_info.
         if self._pipeline is not None:
             self._pipeline.stop()
-            self._pipelines.append(self._pipeline)
+            if self._pipeline.lost:
+                self._pipelines.append(self._pipeline)
             self._pipeline = None
         self.enable(False)
 

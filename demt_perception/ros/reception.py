@@ -13,6 +13,7 @@ from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_in
 from demt_perception.ros.conversions import check_image
 from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
+from demt_perception.ros.own_group import own_group
 from demt_perception.ros.rectification import describe_image, is_rectified, unknown_lens
 from demt_perception.ros.silence import COMPRESSED, IMAGE
 from demt_perception.ros.stamps import Order, StampOrder
@@ -68,6 +69,7 @@ class Reception:
         try:
             self._infos = node.create_subscription(
                 CameraInfo, self._info_topic, self._on_camera_info, _qos(),
+                callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
         except Exception:   # an override of its quality of service that cannot be
             node.destroy_subscription(self._images)
@@ -145,7 +147,7 @@ class Reception:
     def _subscribe_images(self, kind: type) -> Any:
         def subscribe(**events: Any) -> Any:
             return self._node.create_subscription(
-                kind, self._topic, self._on_image, _qos(),
+                kind, self._topic, self._on_image, _qos(), callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 event_callbacks=SubscriptionEventCallbacks(**events))
         try:

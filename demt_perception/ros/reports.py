@@ -9,6 +9,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from demt_perception.ros.frame_statistics import Snapshot, total
 from demt_perception.ros.health import degraded, Inference, memory_mb, values, verdict
 from demt_perception.ros.optional_messages import demt_msgs
+from demt_perception.ros.own_group import own_group
 from demt_perception.ros.perception import Perception
 
 
@@ -87,7 +88,7 @@ class Reports:
             return
         if prefix not in self._stats:
             self._stats[prefix] = self._node.create_publisher(
-                demt_msgs.InferenceStats, f'~/{prefix}stats', 10,
+                demt_msgs.InferenceStats, f'~/{prefix}stats', 10, callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
         if message is not None:
             self._stats[prefix].publish(message)

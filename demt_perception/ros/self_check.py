@@ -9,6 +9,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from demt_perception.inference.self_check.watch import Health, SelfCheck
 from demt_perception.ros.frame import Result
+from demt_perception.ros.own_group import own_group
 
 HEALTH = 'health'
 _PERIOD = 0.2
@@ -35,6 +36,7 @@ class CameraCheck:
         self._told: set[str] = set()
         self._publisher = node.create_publisher(
             DiagnosticArray, f'~/{prefix}{HEALTH}', QoSProfile(depth=1),
+            callback_group=own_group(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def destroy(self) -> None:

@@ -24,6 +24,7 @@ from demt_perception.ros.conversions import to_bgr
 from demt_perception.ros.demo.serialized_image import image_array, stamp_ns
 from demt_perception.ros.ending import end_at_once, spin_until
 from demt_perception.ros.optional_messages import demt_msgs
+from demt_perception.ros.own_group import own_group
 from demt_perception.ros.serialized import deserialize
 from demt_perception.ros.view_reports import class_names, classes, Health, stats_report
 from demt_perception.ros.view_topics import camera_of, COMPRESSED, input_topics, output_topics
@@ -72,7 +73,8 @@ class Bridge(Node):
         for name in (wanted & self._topics.keys()) - self._images.keys():
             kind = CompressedImage if name in self._compressed else Image
             self._images[name] = self.create_subscription(
-                kind, name, partial(self._on_image, self._topics[name], kind), _NEWEST, raw=True)
+                kind, name, partial(self._on_image, self._topics[name], kind), _NEWEST, raw=True,
+                callback_group=own_group())
         self._tell()
 
     def _read_graph(self) -> None:
@@ -101,7 +103,8 @@ class Bridge(Node):
         self._drop(self._reports, set(kinds))
         for topic in kinds.keys() - self._reports.keys():
             kind, qos, callback = kinds[topic]
-            self._reports[topic] = self.create_subscription(kind, topic, callback, qos)
+            self._reports[topic] = self.create_subscription(
+                kind, topic, callback, qos, callback_group=own_group())
 
     def _why_nothing(self, found: bool) -> str:
         if found:

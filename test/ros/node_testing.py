@@ -90,6 +90,23 @@ class NodeProcess:
             raise
 
 
+@contextmanager
+def node_in_this_process(model):
+    """Yield an unconfigured ``PerceptionNode`` that nobody spins: for looks inside."""
+    from demt_perception.ros.managed_node import PerceptionNode
+
+    rclpy.init(domain_id=free_domain(), args=[
+        '--ros-args', '-p', f'model:={model}', '-p', 'engine:=onnxruntime', '-p', 'threads:=1',
+        '-p', 'autostart:=false'])
+    node = PerceptionNode()
+    try:
+        yield node
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
 class Tester:
     """Publishes to, listens to and calls nodes, from the test's own thread."""
 

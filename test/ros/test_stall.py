@@ -45,24 +45,14 @@ def test_a_process_that_stands_still_is_ended_with_its_stacks(steady, code):
 def test_a_node_that_has_been_configured_is_watched_before_its_executor_turns(
         tiny_model, monkeypatch):
     """The first frame may hang: a timer that sets the clock would come too late."""
-    rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-    from node_testing import free_domain
-
-    from demt_perception.ros.managed_node import PerceptionNode
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    from node_testing import node_in_this_process
 
     done = []
     monkeypatch.setattr(stall, '_set', True)
     monkeypatch.setattr(stall, '_stop', lambda: done.append('stopped'))
     monkeypatch.setattr(stall, 'arm', lambda: done.append('set'))
-    rclpy.init(domain_id=free_domain(), args=[
-        '--ros-args', '-p', f'model:={tiny_model}', '-p', 'engine:=onnxruntime',
-        '-p', 'threads:=1', '-p', 'autostart:=false'])
-    node = PerceptionNode()
-    try:
+    with node_in_this_process(tiny_model) as node:
         node.trigger_configure()
         assert node._perception is not None
         assert done == ['stopped', 'set']
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.shutdown()
