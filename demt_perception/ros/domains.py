@@ -6,6 +6,7 @@ section 9.6.2).
 """
 
 from pathlib import Path
+import random
 import select
 import socket
 import struct
@@ -23,6 +24,13 @@ _FIRST_UNICAST, _MOST_PARTICIPANTS = 10, 50
 def domains_alive(seconds: float = SECONDS) -> set[int]:
     """Return the domains up to 101 with a participant on this machine, or heard on its network."""
     return domains_of_ports(_udp_ports()) | _heard(seconds)
+
+
+def unused_domain() -> int:
+    """Return a random domain from 1 to 100 in which nothing runs on this machine."""
+    taken = domains_of_ports(_udp_ports())
+    domains = range(1, LAST)
+    return random.choice([domain for domain in domains if domain not in taken] or domains)
 
 
 def domains_of_ports(ports: set[int]) -> set[int]:

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable
 from contextlib import contextmanager
+import fcntl
 import os
 from pathlib import Path
 import random
@@ -253,8 +254,19 @@ def gradient_scene(height, width):
 
 
 def free_domain():
-    """Return a random domain: other tests, and other users, may be at work beside."""
-    return random.randint(1, 100)
+    """Return a domain from 1 to 100: each asks in vain for one that was given out lately.
+
+    All processes of tests take turns, as several run at a time: two nodes that met by chance in
+    one domain would hear each other's reports.
+    """
+    with open(Path(tempfile.gettempdir(), f'demt_test_domain_{os.getuid()}'), 'a+') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        before = int(file.read() or random.randint(1, 100))
+        domain = before % 100 + 1
+        file.truncate(0)
+        file.write(str(domain))
+    return domain
 
 
 def environment(transport=True):

@@ -24,7 +24,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from demt_perception.cli.main import main
-from demt_perception.ros.domains import domains_of_ports
+from demt_perception.ros import domains
+from demt_perception.ros.domains import domains_of_ports, unused_domain
 from demt_perception.ros.image_check import bending
 
 HEIGHT, WIDTH = 48, 64
@@ -207,3 +208,11 @@ def test_bending_is_how_far_the_lens_moves_points(model, d):
     assert bending(calibration) == pytest.approx(inwards, rel=0.9)
     calibration.distortion_model = 'unheard of'
     assert bending(calibration) == float('inf')
+
+
+def test_a_domain_that_nothing_uses(monkeypatch):
+    ports = {7410 + 250 * domain for domain in range(1, 101) if domain != 37}
+    monkeypatch.setattr(domains, '_udp_ports', lambda: ports)
+    assert {unused_domain() for _ in range(50)} == {37}
+    ports.add(7410 + 250 * 37)   # then any
+    assert unused_domain() in range(1, 101)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from node_testing import free_domain
 from rclpy.context import Context
 from rclpy.parameter import Parameter
 
@@ -27,7 +28,7 @@ def read(node):
 @pytest.fixture
 def make_node():
     context = Context()
-    rclpy.init(context=context, domain_id=91)
+    rclpy.init(context=context, domain_id=free_domain())
     nodes = []
 
     def make(*arguments, **values):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from node_testing import free_domain
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
 
@@ -18,7 +19,7 @@ BOTH = {'semantic/confidence', 'depth/uncertainty'}
 @pytest.fixture
 def node():
     context = Context()
-    rclpy.init(context=context, domain_id=92)
+    rclpy.init(context=context, domain_id=free_domain())
     node = LifecycleNode('sure', context=context)
     yield node
     node.destroy_node()

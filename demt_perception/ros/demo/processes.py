@@ -5,13 +5,13 @@ import contextlib
 import json
 import os
 from pathlib import Path
-import random
 import selectors
 import signal
 import subprocess
 import time
 from typing import Any, IO
 
+from demt_perception.ros.domains import unused_domain
 from demt_perception.ros.transport import transport_environment
 from demt_perception.share import share_file
 
@@ -144,7 +144,7 @@ def quiet_environment(out: Path) -> dict[str, str]:
                if name not in ('ROS_LOCALHOST_ONLY', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER')}
     environ |= transport_environment(share_file('config/fastdds.xml'), environ)
     environ |= {
-        'ROS_DOMAIN_ID': str(random.randint(1, 100)),
+        'ROS_DOMAIN_ID': str(unused_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'RMW_IMPLEMENTATION': environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'),
         'ROS_LOG_DIR': str((out / 'ros_log').resolve()),
