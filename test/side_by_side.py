@@ -3,9 +3,10 @@
 Plain processes rather than workers that share a queue of tests: where a library crashes, the
 process says so and which test it was, and the others are not disturbed.
 
-Tests of nodes that talk over the network wait for other processes. Where a few of those fail that
-is said, with all that they printed, and they are run once more with nothing beside or before
-them: what fails then, too, counts. (Other ROS packages do so with colcon's --retest-until-pass.)
+Tests of nodes that talk over the network, and of processes that train together, wait for other
+processes. Where a few of those fail that is said, with all that they printed, and they are run
+once more with nothing beside or before them: what fails then, too, counts. (Other ROS packages do
+so with colcon's --retest-until-pass.)
 
     python test/side_by_side.py
 """
@@ -26,7 +27,7 @@ FOLDERS = ('training', 'networks', 'ros', 'inference', 'faults')
 ORDER = ('training', 'networks', 'the rest', 'ros', 'faults', 'inference')
 """The longest first: so that two at a time end together."""
 AT_ONCE = 2
-NETWORK, FEW = ('ros', 'faults'), 3
+NETWORK, FEW = ('ros', 'faults', 'training'), 3
 """The parts whose tests are run again where so many or fewer failed."""
 LINE = re.compile(r'\b(?P<result>PASSED|FAILED|SKIPPED|ERROR|XFAIL)\b.*\[ *(?P<percent>\d+)%\]')
 STEP = 25
