@@ -42,7 +42,7 @@ def test_a_network_test_that_fails_beside_others_is_run_again_alone(tmp_path, ca
     said = run_file(tmp_path, ONCE)
     tests = failed_tests(said)
     assert [name.partition('::')[2] for name in tests] == ['test_once[a - b]'], said
-    assert again('training', said) == said
+    assert again('networks', said) == said
     assert again('ros', said) == ''
     assert 'PASSED ALONE' in capfd.readouterr().out
 

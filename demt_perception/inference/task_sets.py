@@ -16,6 +16,7 @@ import numpy as np
 from demt_perception.inference.building_apart import load_or_build_apart
 from demt_perception.inference.predictions import Predictions
 from demt_perception.inference.predictor import Predictor
+from demt_perception.inference.spare_threads import Work
 from demt_perception.model_card import ModelCard
 
 MOST = 3
@@ -69,7 +70,7 @@ class TaskSets:
             now: seconds of a clock that never goes back.
         """
         self.whole = whole
-        self.preparing: threading.Thread | None = None
+        self.preparing: Work | None = None
         self._say = say
         self._now = now
         self._cards: dict[Tasks, ModelCard] = {}
@@ -161,8 +162,7 @@ class TaskSets:
             return self._ready[tasks]
         if interest.steady and tasks not in self._failed and not self._busy() and (
                 len(self._ready) < MOST or self._resting(now)):
-            self.preparing = threading.Thread(
-                target=self._prepare, args=(tasks,), name='prepare_tasks', daemon=True)
+            self.preparing = Work(self._prepare, tasks, name='prepare_tasks')
             self.preparing.start()
         enough = [ready for ready in self._ready if set(tasks) <= set(ready)]
         return self._ready[min(enough, key=len)] if enough else self.whole

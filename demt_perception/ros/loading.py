@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-import threading
 import time
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from demt_perception.inference.building_apart import load_or_build_apart
 from demt_perception.inference.cpu import has_gpu
 from demt_perception.inference.engines import NotBuiltError
 from demt_perception.inference.engines.building import Build
+from demt_perception.inference.spare_threads import Work
 from demt_perception.ros.parameters import Settings
 
 T = TypeVar('T')
@@ -56,7 +56,7 @@ def aside(load: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
             result = error
         done(result)
 
-    threading.Thread(target=work, name='load_model', daemon=True).start()
+    Work(work, name='load_model').start()
 
 
 def describe(predictor: Predictor, begin: float) -> str:

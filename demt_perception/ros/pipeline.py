@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from demt_perception.inference import EngineError
 from demt_perception.inference.scheduling import FairSlots
+from demt_perception.inference.spare_threads import Work
 from demt_perception.inference.task_sets import TaskSets
 from demt_perception.model_card import ModelCard
 from demt_perception.ros.bad_image import BadImageError
@@ -61,8 +62,7 @@ class _Worker:
         self.inside: TaskSets | None = None
         self.cameras: list[Source] = []
         self.given_up = False
-        # Daemons: one that hangs must not keep the process from ending.
-        self.thread = threading.Thread(target=run, args=(self,), name='inference', daemon=True)
+        self.thread = Work(run, self, name='inference')
         self.thread.start()
 
 
@@ -81,14 +81,13 @@ class Pipeline:
         self._ready: FrameSlot[Result] = FrameSlot()
         self._changed = threading.Condition()   # who is at work with which predictors
         self._worker: _Worker | None = None
-        self._lost: list[threading.Thread] = []
+        self._lost: list[Work] = []
         self._hung_in_a_row = 0
         self._failures = Failures()   # of these predictors, since the last success
         self._works = False   # whether these predictors have given a result
         self._publishing = HangWatch()
         self._published: Source | None = None   # whose frame is, or was the last
-        self._publication = threading.Thread(
-            target=self._run_publication, name='publication', daemon=True)
+        self._publication = Work(self._run_publication, name='publication')
 
     def start(self) -> None:
         """Start both threads."""
@@ -105,8 +104,6 @@ class Pipeline:
         with self._changed:
             worker = self._worker
         for thread in [self._publication] + ([worker.thread] if worker else []):
-            if thread.ident is None:   # a signal may come between the starts
-                continue
             thread.join(PATIENCE)
             if thread.is_alive():
                 self._lost.append(thread)

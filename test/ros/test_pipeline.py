@@ -193,16 +193,18 @@ def test_what_is_not_alike_goes_one_by_one_and_a_bad_one_spoils_no_other(togethe
 
 def test_stop_ends_both_threads_at_any_moment(predictor):
     statistics = Statistics()
+    threads = set()
     for n in range(20):
-        before = threading.active_count()
         node = Camera(statistics)
         pipeline = Pipeline(predictor, [node])
         pipeline.start()
         for _ in range(n % 4):
             pipeline.submit(node, IMAGE, 1)
         pipeline.stop()
-        assert threading.active_count() == before
+        assert not pipeline._publication.is_alive() and not pipeline._worker.thread.is_alive()
+        threads.add(threading.active_count())
         pipeline.submit(node, IMAGE, 1)
+    assert len(threads) == 1   # the same are used again
 
 
 def test_another_model_takes_over_between_two_frames(tiny_model, work):
