@@ -1,6 +1,6 @@
 """The camera source as its users run it: a process of its own, over real DDS."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import os
 from pathlib import Path
 import signal
@@ -14,101 +14,22 @@ import cv2
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip('rclpy', reason='rclpy is not installed')
+pytest.importorskip('rclpy', reason='rclpy is not installed')
 
 from node_testing import free_domain
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from stream_servers import Hanging, HEIGHT, Mjpeg, Rtsp, Server, STEP, WIDTH
+from running_source import cameras, pixels, ROOT, stamp
+from sensor_msgs.msg import CameraInfo, Image
 
-from demt_perception.ros.transport import transport_environment
-
-ROOT = Path(__file__).resolve().parents[2]
 BAGS = ROOT.parent / 'shared' / 'data' / 'bags'
 CALIBRATION = ROOT / 'config' / 'udacity_camera.yaml'
-
-
-class Camera:
-    """A running camera source, and everything that it has published."""
-
-    def __init__(self, context: Context, domain: int, **parameters: object) -> None:
-        self.received: dict[str, list[Any]] = {'image': [], 'compressed': [], 'info': []}
-        self.arrivals: list[int] = []
-        self._node = rclpy.create_node('listener', context=context)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self._node)
-        for kind, topic, name in ((Image, 'image', 'image'), (CameraInfo, 'camera_info', 'info'),
-                                  (CompressedImage, 'image/compressed', 'compressed')):
-            self._node.create_subscription(
-                kind, topic, lambda message, name=name: self._take(name, message),
-                qos_profile_sensor_data)
-        environ = os.environ | {'ROS_DOMAIN_ID': str(domain)}
-        environ |= transport_environment(ROOT / 'config' / 'fastdds.xml', environ)
-        arguments = [part for name, value in parameters.items()
-                     for part in ('-p', f'{name}:={value}')]
-        self.process = subprocess.Popen(
-            [sys.executable, '-m', 'demt_perception.ros.camera_source', '--ros-args', *arguments],
-            env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def _take(self, name: str, message: Any) -> None:
-        self.received[name].append(message)
-        if name != 'info':
-            self.arrivals.append(self._node.get_clock().now().nanoseconds)
-
-    def collect(self, name: str, count: int, seconds: float = 15.0) -> list[Any]:
-        """Return what came on a topic once there are so many messages."""
-        limit = time.monotonic() + seconds
-        while len(self.received[name]) < count:
-            self._executor.spin_once(0.1)
-            assert time.monotonic() < limit, (
-                f'{len(self.received[name])} of {count} messages on {name} in {seconds} s')
-        return self.received[name]
-
-    def spin_until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
-        """Listen until a condition holds."""
-        limit = time.monotonic() + seconds
-        while not condition():
-            self._executor.spin_once(0.1)
-            assert time.monotonic() < limit, f'in vain waited {seconds} s for {condition}'
-
-    def spin(self, seconds: float) -> None:
-        """Listen for so long."""
-        limit = time.monotonic() + seconds
-        while time.monotonic() < limit:
-            self._executor.spin_once(0.1)
-
-    def wait(self) -> tuple[int, str]:
-        """Return exit code and output of a source that ends by itself."""
-        output, _ = self.process.communicate(timeout=15)
-        return self.process.returncode, output
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.communicate(timeout=15)
-        self._executor.shutdown()
-        self._node.destroy_node()
 
 
 @pytest.fixture
 def camera() -> Iterator[Any]:
     """A function that starts a camera source with parameters."""
-    domain = free_domain()
-    context = Context()
-    context.init(domain_id=domain)
-    started = []
-
-    def start(**parameters: object) -> Camera:
-        started.append(Camera(context, domain, **parameters))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-    context.try_shutdown()
+    with cameras() as start:
+        yield start
 
 
 @pytest.fixture
@@ -120,14 +41,6 @@ def images(tmp_path) -> tuple[Path, list[np.ndarray]]:
         cv2.imwrite(str(tmp_path / f'frame_{index}.png'), picture)
     (tmp_path / 'notes.txt').write_text('not an image')
     return tmp_path, pictures
-
-
-def pixels(message: Image) -> np.ndarray:
-    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-
-
-def stamp(message: Any) -> int:
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def test_images_come_exactly_in_order_and_again(camera, images):
@@ -341,43 +254,6 @@ sys.exit(camera_source.main())
         timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert 'Traceback' not in done.stderr
-
-
-@pytest.mark.parametrize(('kind', 'scheme'), [(Mjpeg, 'http'), (Rtsp, 'rtsp')])
-def test_a_network_camera_that_was_away_comes_back(camera, kind, scheme):
-    server = Server(kind)
-    source = camera(source=f'{scheme}://someone:secret@127.0.0.1:{server.port}/stream')
-    messages = source.collect('image', 12)
-    assert (messages[0].width, messages[0].height, messages[0].encoding) == (WIDTH, HEIGHT, 'bgr8')
-    # The same picture in every pixel, and the next one a step brighter: none is torn or old.
-    assert all(np.ptp(pixels(message)) <= 2 for message in messages)
-    assert STEP in np.abs(np.diff([int(pixels(message)[0, 0]) for message in messages]))
-    server.kill()
-    seen = len(messages)
-    source.spin(1.0)
-    back = Server(kind, server.port)
-    try:
-        source.collect('image', max(seen, len(messages)) + 10, 30)
-        ages = np.subtract(source.arrivals, [stamp(message) for message in messages]) / 1e9
-        assert 0 <= ages.min() < 1
-    finally:
-        source.process.send_signal(signal.SIGINT)
-        code, output = source.wait()
-        back.kill()
-    assert code == 0
-    assert f'stream {scheme}://***@127.0.0.1' in output
-    assert 'trying again in 0.5 s' in output
-    assert 'secret' not in output
-
-
-def test_a_camera_that_hangs_does_not_hold_up_the_end(camera):
-    server = Server(Hanging)
-    source = camera(source=f'http://127.0.0.1:{server.port}/stream')
-    source.spin_until(lambda: server.connections)
-    source.process.send_signal(signal.SIGTERM)
-    code, output = source.wait()   # not for as long as the camera
-    assert code == 0, output
-    server.kill()
 
 
 def test_generated_scenes_need_no_camera(camera):

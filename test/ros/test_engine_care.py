@@ -3,87 +3,23 @@
 import threading
 
 import cv2
+from hanging_work import fail_until_it_counts, hold_up, looks, working
 import numpy as np
 import pytest
-from test_pipeline import Camera, IMAGE, SECOND, wait_for
+from test_pipeline import SECOND, wait_for
 
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.task_sets import TaskSets
 from demt_perception.ros import failures
-from demt_perception.ros.engine_care import (
-    EngineCare,
-    HungError,
-    LOADING,
-    LONGEST,
-    PERIOD,
-    STUCK,
-)
+from demt_perception.ros.engine_care import EngineCare, HungError, LOADING, LONGEST, PERIOD
 from demt_perception.ros.frame import Picture
-from demt_perception.ros.frame_statistics import Statistics
-from demt_perception.ros.pipeline import FEWEST, FIRST, Pipeline, PUBLICATION
-
-
-class Work:
-    """A pipeline of one camera whose engines hang while they are told to."""
-
-    def __init__(self, model):
-        self._model = model
-        self.go_on = threading.Event()
-        self.hang, self.fail = False, None   # what it fails with
-        self.inside = 0
-        self.camera = Camera(Statistics())
-        self.predictors = [self.predictor()]
-        self.pipeline = Pipeline(self.predictors[0], [self.camera])
-        self.pipeline.start()
-        self.sent = 0
-
-    def predictor(self):
-        predictor = Predictor(self._model, 'onnxruntime', 1)
-        run = predictor.engine.run
-
-        def hanging(image):
-            if self.fail:
-                raise self.fail
-            if self.hang:
-                self.inside += 1
-                assert self.go_on.wait(30)
-                self.inside -= 1
-            return run(image)
-
-        predictor.engine.run = hanging
-        return TaskSets(predictor)
-
-    def send(self):
-        self.sent += 1
-        self.pipeline.submit(self.camera, IMAGE, 100 * SECOND - 1000 + self.sent)
-
-    def lose(self):
-        """Send a frame that the engine does not come back from."""
-        self.hang = True
-        before = self.inside
-        self.send()
-        wait_for(lambda: self.inside == before + 1)
-        self.hang = False
-
-    def replace(self):
-        self.predictors.append(self.predictor())
-        return self.pipeline.go_on_with(self.predictors[-1])
-
-    @property
-    def drops(self):
-        return self.camera.statistics.snapshot().drops
+from demt_perception.ros.pipeline import FEWEST, FIRST, PUBLICATION
 
 
 @pytest.fixture
 def work(tiny_model):
-    work = Work(tiny_model)
-    yield work
-    work.go_on.set()
-    work.camera.may_publish.set()
-    work.pipeline.stop()
-    wait_for(lambda: not work.pipeline.lost)
-    for predictors in work.predictors:
-        predictors.close()
+    with working(tiny_model) as work:
+        yield work
 
 
 def test_what_a_hung_engine_returns_is_thrown_away_and_another_goes_on(work):
@@ -194,17 +130,6 @@ def test_stop_does_not_wait_for_a_hung_engine_for_ever(work, monkeypatch):
     assert work.pipeline.lost == 1
 
 
-def looks(care, pipeline, seconds, begin=0.0):
-    """Look as often as the node does; return whether an engine was wanted, and the time."""
-    wanted, now = False, begin
-    while now < begin + seconds:
-        now += PERIOD
-        wanted |= care.look(pipeline, now)
-        if wanted:
-            break
-    return wanted, now
-
-
 def test_care_has_another_engine_loaded_and_ends_the_process_at_the_third(work):
     care, now = EngineCare(), 0.0
     for lost in range(3):
@@ -272,14 +197,6 @@ def test_an_engine_that_fails_on_everything_is_replaced_until_it_does_not(work, 
     assert care.trouble == ''
 
 
-def fail_until_it_counts(work):
-    """Send frames that the engine fails on until it counts as broken."""
-    for _ in range(failures.FRAMES):
-        before = work.drops.get('engine_error', 0)
-        work.send()
-        wait_for(lambda before=before: work.drops.get('engine_error') == before + 1)
-
-
 @pytest.mark.parametrize('error', [MemoryError('for the picture'), TypeError('a library'),
                                    cv2.error('resize')])
 def test_an_error_that_is_none_of_ours_is_the_engines_too(work, monkeypatch, error):
@@ -338,44 +255,6 @@ def test_a_loading_that_hangs_ends_the_process(work):
         looks(care, None, LOADING + 1)
 
 
-def hold_up(work, topic):
-    """Send a frame whose publication does not come back from a topic; '': from something else."""
-    work.camera.may_publish.clear()
-    work.camera.sending = topic
-    work.send()
-    wait_for(lambda: work.pipeline._publishing._turn % 2)
-
-
-def test_a_subscriber_that_holds_up_a_publication_is_told_and_ends_nothing(work):
-    hold_up(work, '/node/depth/image')
-    care = EngineCare()
-    wanted, now = looks(care, work.pipeline, PUBLICATION - 1)
-    assert not wanted
-    assert care.trouble == care.name == ''
-    news = []
-    for _ in range(round(600 / PERIOD)):
-        now += PERIOD
-        assert not care.look(work.pipeline, now), 'another engine would not help'
-        news += [care.news] if care.news else []
-    assert len(news) == 1 and news[0].startswith('a message on /node/depth/image'), 'once'
-    assert care.name == 'publication_hung'
-    assert care.trouble.startswith('a message on /node/depth/image has not been sent for 60')
-    work.camera.may_publish.set()
-    wait_for(lambda: work.camera.published)
-    assert not care.look(work.pipeline, now)
-    assert care.trouble == care.name == ''
-
-
-def test_a_publication_that_hangs_in_something_else_is_told_and_ends_the_process(work):
-    hold_up(work, '')
-    care = EngineCare()
-    _, now = looks(care, work.pipeline, PUBLICATION + STUCK - 2)
-    assert care.name == 'publication_hung'
-    assert care.trouble.startswith('a publication has not come back for 6')
-    with pytest.raises(HungError, match='publication'):
-        looks(care, work.pipeline, 4, now)
-
-
 def test_while_nothing_is_at_work_only_a_lost_engine_is_a_trouble(work, monkeypatch):
     monkeypatch.setattr(failures, 'SECONDS', 0.0)
     failing, hung, held_up = (EngineCare() for _ in range(3))
@@ -403,24 +282,6 @@ def test_time_in_which_the_whole_process_stood_still_does_not_count(work):
     work.lose()
     for now in 0.0, 0.25, 1000.0, 2000.0:   # as after SIGSTOP and SIGCONT
         assert not care.look(work.pipeline, now)
-
-
-def test_a_frame_that_becomes_too_old_while_it_is_published_is_withheld(work):
-    sent = []
-
-    def publish(result):
-        from demt_perception.ros.frame import check_age
-        for topic in 'first', 'second', 'third':
-            check_age(result.camera, result.frame)
-            sent.append(topic)
-            work.camera.time += SECOND * 2 // 5   # max_age is 0.5 s
-        return {}
-
-    work.camera.publish = publish
-    work.send()
-    wait_for(lambda: work.drops.get('too_old') == 1)
-    assert sent == ['first', 'second']
-    assert work.camera.statistics.snapshot().processed == 0
 
 
 def test_the_pace_of_an_engine(tiny_model):

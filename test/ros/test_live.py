@@ -1,4 +1,4 @@
-"""Names and formats of live sources. What they deliver: test_camera_source.py."""
+"""Names and formats of live sources. What they deliver: test_camera_source_streams.py."""
 
 import re
 import threading

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from changed_node import FOCAL, HEIGHT, NAME, publishing, running, scene, settled, shooting, WIDTH
 from diagnostic_msgs.msg import DiagnosticArray
-from node_testing import gradient_scene, make_image, reliable
+from node_testing import make_image, reliable
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -17,50 +18,25 @@ import yaml
 
 from demt_perception.inference import Predictor
 
-NAME = '/changed'
-WIDTH, HEIGHT = 320, 192
-FOCAL = 250.0
 # More of them where there is time: DEMT_LONG_TESTS=1.
-MANY = bool(os.environ.get('DEMT_LONG_TESTS'))
-SWAPS, SWITCHES = (50, 20_000) if MANY else (4, 1000)
-
-
-def scene():
-    return gradient_scene(HEIGHT, WIDTH)
+SWITCHES = 20_000 if os.environ.get('DEMT_LONG_TESTS') else 1000
 
 
 @pytest.fixture(scope='module')
 def node(ros, tester, tiny_model):
-    node = ros.start('-r', '__node:=changed', '-r', 'image:=/moving/image',
-                     '-r', 'image/compressed:=/moving/image/compressed',
-                     # What is missing then was lost in the node.
-                     '-p', 'qos_overrides./moving/image.subscription.reliability:=reliable',
-                     model=tiny_model, max_age=0)
-    tester.spin_until(lambda: 'loaded in' in node.log(), 'the node')
-    tester.spin_until(lambda: tester.state(NAME) == 'active', 'the node')
-    yield node
-    assert node.stop() == 0
-    assert 'Traceback' not in node.log()
+    with running(ros, tester, tiny_model) as node:
+        yield node
 
 
 @pytest.fixture(scope='module')
 def camera(tester, node):
-    with tester.publishing('/moving/image', qos=reliable(1)) as images, \
-            tester.publishing('/moving/camera_info', CameraInfo) as infos:
-        yield images, infos
+    with publishing(tester) as camera:
+        yield camera
 
 
 @pytest.fixture
 def shoot(tester, camera):
-    """Return a function that publishes image and camera_info until a condition holds."""
-    images, infos = camera
-
-    def make():
-        infos.publish(CameraInfo(width=WIDTH, height=HEIGHT, k=[
-            FOCAL, 0, 170.0, 0, FOCAL, 90.0, 0, 0, 1]))
-        return make_image(scene(), stamp=tester.now())
-
-    return lambda until, what='': tester.pump(images, make, until, what)
+    return shooting(tester, camera)
 
 
 @pytest.fixture
@@ -91,17 +67,6 @@ def set_parameter(tester, node):
     yield change
     for name, value in before.items():
         assert call(name, value).successful
-
-
-def settled(shoot, messages, until=lambda message: True, what=''):
-    """Return a message that meets a condition, after which three more have come."""
-    def found():
-        return [index for index, message in enumerate(messages) if until(message)]
-
-    messages.clear()
-    shoot(lambda: (ok := found()) and len(messages) > ok[0] + 3, what)
-    assert all(until(message) for message in messages[found()[0]:]), what
-    return messages[-1]
 
 
 def values(message, kind=np.uint8):
@@ -300,62 +265,6 @@ def test_a_region_that_no_image_has_is_told_and_keeps_nothing_else_from_changing
         assert set_parameter('output_scale', 0.5).successful
         assert set_parameter('roi', [0, 0, 0, 0]).successful
         settled(shoot, depth, lambda m: m.width == WIDTH // 2)
-
-
-@pytest.fixture
-def fewer(tiny_model, tmp_path):
-    """Return a model that has only depth and boundaries."""
-    folder = tmp_path / 'fewer'
-    shutil.copytree(tiny_model, folder)
-    card = yaml.safe_load((folder / 'card.yaml').read_text())
-    (folder / 'card.yaml').write_text(yaml.safe_dump({**card, 'tasks': ['depth', 'edge']}))
-    return folder
-
-
-def test_no_frame_is_lost_while_models_are_changed(
-        tester, node, camera, tiny_model, fewer, tmp_path):
-    """A frame is sent as soon as the last one is through; models come and go meanwhile."""
-    services = pytest.importorskip('demt_msgs.srv', reason='demt_msgs is not built')
-    client = tester.node.create_client(services.LoadModel, f'{NAME}/load_model')
-    tester.spin_until(client.service_is_ready)
-    good = (fewer, 'openvino'), (tiny_model, 'onnxruntime')
-    damaged = shutil.copytree(tiny_model, tmp_path / 'damaged')
-    (damaged / 'model.onnx').write_bytes(b'no graph')
-    bad = ('no_such_model', ''), ('', 'no_such_engine'), (damaged, '')
-    futures, sent = [], []
-    with tester.listening(f'{NAME}/depth/image', Image, reliable(50)) as depth, \
-            tester.listening(f'{NAME}/semantic/overlay', Image):   # this one comes and goes
-        def through():
-            answered = futures and futures[-1].done()
-            if answered and len(futures) == 2 * SWAPS:
-                return len(depth) == len(sent)
-            if len(depth) == len(sent):   # or a frame is lost, and this waits in vain
-                message = make_image(scene(), stamp=tester.now())
-                sent.append((message.header.stamp.sec, message.header.stamp.nanosec))
-                camera[0].publish(message)
-            if answered or not futures:
-                turn, odd = divmod(len(futures), 2)
-                model, engine = bad[turn % 3] if odd else good[turn % 2]
-                futures.append(client.call_async(services.LoadModel.Request(
-                    model=str(model), engine=engine)))
-            return False
-
-        shot = make_image(scene(), stamp=tester.now())
-        tester.pump(camera[0], lambda: shot, lambda: depth, 'a first frame')
-        tester.spin_for(0.3)
-        depth.clear()
-        tester.spin_until(through, 'changes of models, and a result of every frame', 400)
-        assert [(m.header.stamp.sec, m.header.stamp.nanosec) for m in depth] == sent
-    answers = [future.result() for future in futures]
-    assert len(sent) > len(answers)
-    assert [answer.success for answer in answers] == [True, False] * SWAPS
-    assert all('the old model stays' in answer.message for answer in answers[1::2])
-    tester.node.destroy_client(client)
-    with tester.diagnosing('changed') as report:
-        now = report().values['engine']
-    parameter, = tester.call(GetParameters, f'{NAME}/get_parameters', GetParameters.Request(
-        names=['engine'])).values
-    assert parameter.string_value == now, 'the parameter tells what runs'
 
 
 def test_tasks_are_switched_a_thousand_times(tester, node, shoot):
