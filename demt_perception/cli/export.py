@@ -3,6 +3,9 @@
 import argparse
 from pathlib import Path
 
+PARSE = argparse.ArgumentParser.parse_intermixed_args
+"""Options may stand among key=value."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt export``."""

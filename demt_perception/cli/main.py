@@ -1,7 +1,8 @@
 """The entry of ``demt``: finds the verb, runs it, and turns errors into one readable line.
 
 Each verb is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``;
-only the chosen one is imported, so that no verb needs what another one needs.
+only the chosen one is imported, so that no verb needs what another one needs. ``PARSE`` may name
+another method of ``ArgumentParser`` than ``parse_args``.
 """
 
 import argparse
@@ -66,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb = importlib.import_module(f'demt_perception.cli.{chosen.replace("-", "_")}')
         parser = argparse.ArgumentParser(f'demt {chosen}', description=verb.__doc__)
         verb.add_arguments(parser)
-        code: int = verb.run(parser.parse_args(arguments[1:]))
+        parse = getattr(verb, 'PARSE', argparse.ArgumentParser.parse_args)
+        code: int = verb.run(parse(parser, arguments[1:]))
         return code
     except KeyboardInterrupt:
         return 130

@@ -6,6 +6,9 @@ Several GPUs or machines: torchrun --nproc-per-node 4 -m demt_perception.cli tra
 import argparse
 import os
 
+PARSE = argparse.ArgumentParser.parse_intermixed_args
+"""Options may stand among key=value."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt train``."""

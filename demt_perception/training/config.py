@@ -52,7 +52,8 @@ class TrainConfig:
             for those of the installed package; '' for random ones.
         start_from: file of weights of an earlier run to begin with, as `weights.safetensors`; what
             it lacks, e.g. a new head, begins as without it; '' for none.
-        freeze: parts of the network that do not learn, e.g. ``backbone.stem``.
+        freeze: parts of the network that do not learn, e.g. ``backbone.stem``; the BatchNorm in
+            what does not learn keeps its statistics, too.
         learn: the only parts that learn, e.g. ``head.uncertainty``; () for all but ``freeze``.
         freeze_norms: parts whose BatchNorm keeps its statistics; '' in the list is everything.
         protocol: of the transforms: ``demt``, ``mtl_nyud``, ``mtl_pascal`` or ``driving``.

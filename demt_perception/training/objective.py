@@ -81,6 +81,9 @@ class Objective:
         if config.weighting != 'fixed' and config.loss_weights:
             raise ConfigError(f'weighting {config.weighting} finds the weights itself: leave out '
                               'loss_weights')
+        self._needs = {option: needed for option, needed in (
+            ('consistency', ('depth', 'normals')), ('standing', ('depth',)))
+            if getattr(self, option)}
         self.class_weights = class_weights(config.class_shares, tasks.get('semseg', 0))
         self.losses = {task: self._loss(config, task) for task in tasks}
         weights = {task: config.loss_weights.get(task, WEIGHTS[task]) for task in tasks}
@@ -94,6 +97,10 @@ class Objective:
             outputs: of the network, see ``supervision.predictions``.
             batch: labels.
         """
+        for option, needed in self._needs.items():
+            if absent := [task for task in needed if task not in outputs]:
+                raise ConfigError(f'{option}: the network learns {absent} as auxiliary only, and '
+                                  f'does not put it out: leave out {option}')
         stages = task_losses(outputs, batch, self.losses)
         self.of_tasks = {task: sum(parts.values(), torch.zeros((), device=loss_device(parts)))
                          for task, parts in stages.items()}

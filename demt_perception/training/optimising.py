@@ -69,7 +69,7 @@ def freeze(network: nn.Module, parts: Iterable[str], learn: Iterable[str] = ()) 
 
 
 def freeze_norms(network: nn.Module, parts: Iterable[str]) -> None:
-    """Let the BatchNorm of some parts use, and keep, the statistics that it has.
+    """Let the BatchNorm of some parts, and what does not learn, use and keep its statistics.
 
     Small batches of mixed datasets would spoil those of ImageNet. Call after ``train()``.
 
@@ -77,9 +77,16 @@ def freeze_norms(network: nn.Module, parts: Iterable[str]) -> None:
         ConfigError: a part does not exist.
     """
     for part in parts:
-        for module in _part(network, part, 'freeze_norms').modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for module in _norms(_part(network, part, 'freeze_norms')):
+            module.eval()
+    for module in _norms(network):
+        if module.affine and not module.weight.requires_grad:
+            module.eval()
+
+
+def _norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in network.modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 class Average:

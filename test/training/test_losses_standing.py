@@ -8,7 +8,7 @@ torch = pytest.importorskip('torch', reason='training needs torch: pip install t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demt_perception.training.config import TrainConfig
+from demt_perception.training.config import ConfigError, TrainConfig
 from demt_perception.training.losses.released import WEIGHTS
 from demt_perception.training.losses.standing import (
     CLEAR,
@@ -93,6 +93,17 @@ def test_a_run_minimises_it_beside_its_tasks(tmp_path):
     assert total.item() == pytest.approx((others + 0.25 * values['standing']).item())
     _, values = Objective(config, config.tasks)(outputs, {**batch, 'depth': depth})
     assert values['standing'] == 0, 'what has a label learns from that'
+
+
+def test_depth_that_a_network_does_not_put_out_is_refused(tmp_path):
+    config = TrainConfig(
+        model='demt_light', tasks={'semseg': 4, 'depth': 1}, data=[{'root': 'data'}],
+        out=str(tmp_path), protocol='driving', losses='driving', iterations=1, standing=0.25,
+        ground=(ROAD,), stands=(WALL,))
+    _, classes = street(7.5)
+    outputs = {'semseg': torch.zeros(1, 4, HEIGHT, WIDTH)}
+    with pytest.raises(ConfigError, match=r"standing.*\['depth'\] as auxiliary only"):
+        Objective(config, config.tasks)(outputs, {'semseg': classes})
 
 
 def test_what_does_not_reach_the_ground_or_leaves_the_picture_has_no_foot():

@@ -27,6 +27,7 @@ import runs
 
 from demt_perception.cli.main import main
 from demt_perception.inference import Predictor
+from demt_perception.model_card import load_card
 from demt_perception.tasks import TASKS
 from demt_perception.training import export
 from demt_perception.training.config import load_config
@@ -95,7 +96,8 @@ def test_it_trains_exports_and_predicts(name, roots, tmp_path, monkeypatch):
 
 def export_and_predict(folder, root, tasks):
     model = folder / 'model'
-    assert main(['export', str(folder / 'run'), '--out', str(model)]) == 0
+    assert main(['export', str(folder / 'run'), '--out', str(model), 'assumed_hfov=61']) == 0
+    assert load_card(model).assumed_hfov == 61
     predictor = Predictor(model, 'onnxruntime', 1)
     assert set(predictor.card.tasks) == tasks
     picture = next(path for path in sorted(root.rglob('*[0-9].*g')) if 'mages' in str(path.parent))

@@ -128,7 +128,7 @@ def test_only_the_uncertainty_of_a_finished_network_learns(root, tmp_path):
     before = load_file(finished)
     after = load_file(train(runs.small_config(
         root, tmp_path / 'b', **driving, model_options={**small, 'uncertainty': True}, ema=0.5,
-        start_from=str(finished), learn=('head.uncertainty',), freeze_norms=('',))))
+        start_from=str(finished), learn=('head.uncertainty',))))
     assert all(torch.equal(after[name], value) for name, value in before.items())
     added = {name for name in after if name not in before}
     assert added and all(name.startswith('head.uncertainty.depth.') for name in added)
