@@ -63,7 +63,7 @@ def write_labelled(root, count, size):
 def finish(process, code=0):
     """Wait for a started run and return what it said."""
     text, _ = process.communicate(timeout=300)
-    assert process.returncode == code, text
+    assert process.returncode == code, text[-3000:]
     return text
 
 
