@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from demt_perception.training.evaluation import Job, Tally
 
 
+# The options that not all modes take, and which do; 'card' is --camvid and --rendered.
+ONLY = {
+    'layout': ('data',), 'split': ('data', 'card'), 'tasks': ('data',),
+    'limit': ('data', 'video', 'stereo', 'pictures'), 'json': ('data', 'video', 'stereo', 'card'),
+    'plots': ('data', 'video'), 'sheet': ('video', 'stereo', 'pictures'), 'against': ('video',),
+    'fx': ('video', 'pictures'), 'single_task': ('data',), 'skip_broken': ('data',),
+    'write_card': ('data', 'card'), 'processes': ('data',), 'ray': ('data',)}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt eval``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -69,22 +78,29 @@ def run(args: argparse.Namespace) -> int:
     from demt_perception.inference.memory import keep_freed_memory
 
     keep_freed_memory()
-    asked = [run for wanted, run in (
-        (args.data, _run_data), (args.camvid or args.rendered, _run_card),
-        (args.video, run_video), (args.stereo, run_stereo), (args.pictures, run_pictures))
-        if wanted]
+    asked = {mode: run for mode, wanted, run in (
+        ('data', args.data, _run_data), ('card', args.camvid or args.rendered, _run_card),
+        ('video', args.video, run_video), ('stereo', args.stereo, run_stereo),
+        ('pictures', args.pictures, run_pictures)) if wanted}
     if len(asked) != 1:
         print('demt eval: give --data DIR, or else --video, --stereo, --pictures, or --camvid or '
               '--rendered', file=sys.stderr)
         return 2
-    if asked[0] is _run_card and args.input_size[1]:
+    (mode, run_mode), = asked.items()
+    if strange := [f'--{name}'.replace('_', '-') for name, modes in ONLY.items()
+                   if mode not in modes and getattr(args, name) not in ([], False)
+                   and getattr(args, name) != (1 if name == 'processes' else None)]:
+        shown = '--camvid and --rendered do' if mode == 'card' else f'--{mode} does'
+        print(f'demt eval: {shown} not take {", ".join(strange)}: leave it out', file=sys.stderr)
+        return 2
+    if mode == 'card' and args.input_size[1]:
         print('demt eval: --camvid and --rendered have pictures of two shapes: give --input-size '
               'HEIGHTxWIDTH, not auto', file=sys.stderr)
         return 2
     if bool(args.pictures) > bool(args.sheet):
         print('demt eval: --pictures makes a sheet of them: give --sheet PNG', file=sys.stderr)
         return 2
-    return asked[0](args)
+    return run_mode(args)
 
 
 def _run_data(args: argparse.Namespace) -> int:

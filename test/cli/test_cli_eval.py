@@ -158,6 +158,20 @@ def test_wrong_requests_are_one_readable_line(six, data, capsys, arguments, code
     assert said in error and 'Traceback' not in error
 
 
+@pytest.mark.parametrize(('mode', 'options', 'named'), [
+    ('--video', ['--layout', 'folder'], '--layout'),
+    ('--stereo', ['--plots', 'x', '--fx', '500'], '--plots, --fx'),
+    ('--pictures', ['--json', 'x', '--single-task', 'a'], '--json, --single-task'),
+    ('--video', ['--write-card', '--skip-broken'], '--skip-broken, --write-card'),
+    ('--data', ['--against', 'm'], '--against'),
+    ('--data', ['--sheet', 's.png'], '--sheet'),
+    ('--rendered', ['--limit', '3', '--processes', '2'], '--limit, --processes')])
+def test_options_of_other_modes_are_refused(capsys, mode, options, named):
+    assert main(['eval', 'model', mode, 'there', *options]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('demt eval: --') and f' not take {named}: leave it out' in said, said
+
+
 def test_a_sheet_of_pictures_of_any_shape(six, tmp_path, capsys):
     (tmp_path / 'photos').mkdir()
     rng = np.random.default_rng(0)
