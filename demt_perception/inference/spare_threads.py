@@ -7,12 +7,14 @@ the process from ending.
 """
 
 from collections.abc import Callable
+import os
 from queue import SimpleQueue
 import sys
 import threading
 from typing import Any
 
 _spare: list['SimpleQueue[Work]'] = []   # of threads that wait; append and pop are atomic
+os.register_at_fork(after_in_child=_spare.clear)   # threads do not come along
 
 
 class Work:
@@ -56,13 +58,17 @@ class Work:
             self._target(*self._arguments)
         except BaseException:   # said as where a thread ends so, which this one does not
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+        finally:
+            del self._target, self._arguments   # whoever looks at the work does not keep them
         thread.name = 'spare'
 
 
 def _serve(orders: 'SimpleQueue[Work]') -> None:
     while True:
         work = orders.get()
-        work._do()
-        _spare.append(orders)
-        work._done.set()
-        del work   # and all that it refers to
+        try:
+            work._do()
+            _spare.append(orders)
+        finally:   # where not even the error could be said this thread ends
+            work._done.set()
+        del work

@@ -23,13 +23,17 @@ _FIRST_UNICAST, _MOST_PARTICIPANTS = 10, 50
 
 def domains_alive(seconds: float = SECONDS) -> set[int]:
     """Return the domains up to 101 with a participant on this machine, or heard on its network."""
-    return domains_of_ports(_udp_ports()) | _heard(seconds)
+    return domains_in_use() | _heard(seconds)
+
+
+def domains_in_use() -> set[int]:
+    """Return the domains up to 101 with a participant on this machine."""
+    return domains_of_ports(_udp_ports())
 
 
 def unused_domain() -> int:
     """Return a random domain from 1 to 100 in which nothing runs on this machine."""
-    taken = domains_of_ports(_udp_ports())
-    domains = range(1, LAST)
+    taken, domains = domains_in_use(), range(1, LAST)
     return random.choice([domain for domain in domains if domain not in taken] or domains)
 
 

@@ -68,9 +68,8 @@ def spin_until(node: Any, reasons: 'SimpleQueue[Any]',
             except ExternalShutdownException:
                 return reasons.put(None)
             except Exception as error:
-                if not outlive(error):
+                if not outlive(error) or not let_go(node):
                     return reasons.put(error)
-                let_go(node)
 
     spinner = threading.Thread(target=spin, name='spin', daemon=True)
     spinner.start()
@@ -80,20 +79,26 @@ def spin_until(node: Any, reasons: 'SimpleQueue[Any]',
     return reason, not spinner.is_alive()
 
 
-def let_go(node: Any) -> None:
+def let_go(node: Any) -> bool:
     """Give back what rclpy keeps where it fails to take a message, before any callback.
 
     It goes on to mark the one that it was taken for as at work, and so its group as busy, for
-    ever. To be called where no callback runs. The names are those of Humble to Kilted (9.1);
-    where a later rclpy has others nothing happens here, and ``stall.py`` ends a node that waits.
+    ever. To be called where no callback runs. The names are those of Humble to Kilted (9.1).
+
+    Returns:
+        Whether that is sure: where a later rclpy has other names nobody would notice that a
+        subscription hears no more, and the process is better ended and started anew.
     """
+    known = False
     for kind in ('subscriptions', 'timers', 'services', 'clients', 'guards', 'waitables'):
         for entity in getattr(node, kind, ()):
+            known |= hasattr(entity, '_executor_event')
             if getattr(entity, '_executor_event', False):
                 entity._executor_event = False
                 # Group None, or another one at work in it.
                 with contextlib.suppress(AttributeError, AssertionError):
                     entity.callback_group.ending_execution(entity)
+    return known
 
 
 def _wait(reasons: 'SimpleQueue[Any]') -> Any:

@@ -13,6 +13,7 @@ import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from demt_perception.inference.spare_threads import Work
 from demt_perception.view import guard
 from demt_perception.view.hub import ClosedError, Hub, TooManyViewersError
 from demt_perception.view.moments import pack
@@ -65,11 +66,11 @@ class ViewServer(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, unless too many are at work."""
+        """Answer in another thread, unless too many are at work."""
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        Work(self.process_request_thread, request, client_address, name='view').start()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer, and give the place back."""

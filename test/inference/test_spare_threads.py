@@ -1,6 +1,7 @@
 """Threads are used again, one that hangs is not waited for, and nothing of a work is kept."""
 
 import gc
+import os
 import threading
 import weakref
 
@@ -77,12 +78,38 @@ def test_what_a_work_refers_to_is_let_go():
     model = Model()
     gone = weakref.ref(model)
     work = Work(lambda model: None, model, name='one')
+    del model
+    gc.disable()
+    try:
+        work.start()
+        work.join()
+        assert gone() is None and not work.is_alive()
+    finally:
+        gc.enable()
+
+
+def test_an_error_that_cannot_be_said_ends_the_thread_and_is_no_hang(monkeypatch):
+    def fails(*_):
+        raise BrokenPipeError('nobody reads')
+
+    monkeypatch.setattr(threading, 'excepthook', fails)
+    work = Work(fails, name='fails')
     work.start()
-    work.join()
-    del work, model
-    done_in_thread()   # the thread has gone on
-    gc.collect()
-    assert gone() is None
+    work.join(20)
+    assert not work.is_alive()
+    monkeypatch.undo()
+    assert done_in_thread().is_alive()
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    done_in_thread()
+    child = os.fork()
+    if not child:
+        work = Work(lambda: None, name='one')
+        work.start()
+        work.join(10)
+        os._exit(work.is_alive())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_opencv_keeps_something_for_each_thread():

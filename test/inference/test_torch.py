@@ -25,6 +25,7 @@ from demt_perception.inference.engines.torch_picture import TorchPicture
 from demt_perception.inference.models import DEFAULT_MODEL, find_model
 from demt_perception.inference.parity import Check
 from demt_perception.inference.preprocess import Preprocessor
+from demt_perception.inference.spare_threads import Work
 from demt_perception.model_card import load_card
 
 SHAPE = (1, 3, 96, 160)
@@ -44,6 +45,23 @@ def assert_close(seen, wanted, limit=1e-4, same_ids=0.995):
             assert (seen[name] == value).mean() >= same_ids, name
         else:
             assert np.abs(seen[name] - value).max() <= limit * np.abs(value).max(), name
+
+
+def test_threads_are_those_of_the_engine_in_a_thread_that_ran_another(graph):
+    """Torch's number belongs to the thread, and threads are used again."""
+    one = create_engine('torch:cpu', graph, SHAPE, 1)
+    image, seen = np.zeros(SHAPE, np.float32), []
+
+    def run(engine):
+        engine.run(image)
+        seen.append(torch.get_num_threads())
+
+    for chosen in (one, create_engine('torch:cpu', graph, SHAPE, 2), one):
+        work = Work(run, chosen, name='inference')
+        work.start()
+        work.join()
+    assert seen == [1, 2, 1]
+    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize('which', ['tiny', 'six', 'shipped'])

@@ -24,6 +24,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from demt_perception.ros.domains import domains_in_use
 from demt_perception.ros.transport import transport_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,13 +93,16 @@ class NodeProcess:
 
 
 @contextmanager
-def node_in_this_process(model):
-    """Yield an unconfigured ``PerceptionNode`` that nobody spins: for looks inside."""
+def node_in_this_process(model, *parameters):
+    """Yield an unconfigured ``PerceptionNode`` that nobody spins: for looks inside.
+
+    ``parameters``: more of them, as NAME:=VALUE.
+    """
     from demt_perception.ros.managed_node import PerceptionNode
 
     rclpy.init(domain_id=free_domain(), args=[
         '--ros-args', '-p', f'model:={model}', '-p', 'engine:=onnxruntime', '-p', 'threads:=1',
-        '-p', 'autostart:=false'])
+        '-p', 'autostart:=false', *(part for text in parameters for part in ('-p', text))])
     node = PerceptionNode()
     try:
         yield node
@@ -254,16 +258,18 @@ def gradient_scene(height, width):
 
 
 def free_domain():
-    """Return a domain from 1 to 100: each asks in vain for one that was given out lately.
+    """Return a domain from 1 to 100 in which nothing runs here, and that nobody was given lately.
 
     All processes of tests take turns, as several run at a time: two nodes that met by chance in
     one domain would hear each other's reports.
     """
+    taken = domains_in_use()
     with open(Path(tempfile.gettempdir(), f'demt_test_domain_{os.getuid()}'), 'a+') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         before = int(file.read() or random.randint(1, 100))
-        domain = before % 100 + 1
+        turn = [(before + step) % 100 + 1 for step in range(100)]
+        domain = next((domain for domain in turn if domain not in taken), turn[0])
         file.truncate(0)
         file.write(str(domain))
     return domain

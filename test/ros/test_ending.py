@@ -2,6 +2,7 @@
 
 from queue import SimpleQueue
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
-from demt_perception.ros.ending import spin_until
+from demt_perception.ros.ending import let_go, spin_until
 
 
 class Broken:
@@ -76,3 +77,10 @@ def test_nor_does_a_request(node):
     errors, reason = spin(node, reasons, service, 'srv_type')
     assert [type(error) for error in errors] == [MemoryError]
     assert isinstance(reason, Trigger.Request)
+
+
+def test_an_rclpy_that_is_not_known_is_not_relied_on(node):
+    """Nobody would notice a subscription of it that hears no more."""
+    assert let_go(node)
+    later = SimpleNamespace(subscriptions=[SimpleNamespace(callback_group=None)])
+    assert not let_go(later)

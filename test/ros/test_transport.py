@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-from node_testing import environment
+from node_testing import environment, ROOT
 
 from demt_perception.ros.transport import profile_variable
 
@@ -41,8 +42,20 @@ def test_processes_with_and_without_the_profile_hear_each_other():
     theirs = {name: value for name, value in environment(transport=False)[0].items()
               if name != 'ROS_DOMAIN_ID'} | {'ROS_DOMAIN_ID': str(domain)}
     assert profile_variable(ours) in ours.keys() - theirs.keys()
-    processes = [subprocess.Popen([sys.executable, '-c', TALK, *names], env=environ,
-                                  stdout=subprocess.PIPE, text=True)
+    processes = [subprocess.Popen([sys.executable, '-c', TALK, *names], env=environ, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                  for names, environ in ((('a', 'b'), ours), (('b', 'a'), theirs))]
-    said = [process.communicate(timeout=100)[0] for process in processes]
-    assert said == ["['fast', 'sure']\n"] * 2
+    try:
+        said = [process.communicate(timeout=100) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [out for out, _ in said] == ["['fast', 'sure']\n"] * 2
+    assert not any('XML' in error for _, error in said), said   # what Fast DDS cannot read it says
+
+
+def test_the_profile_sends_no_descriptions_of_types():
+    root = ElementTree.parse(ROOT / 'config' / 'fastdds.xml').getroot()
+    texts = [element.text for element in root.iter() if element.tag.rpartition('}')[2] in (
+        'name', 'value')]
+    assert texts[-2:] == ['fastdds.type_propagation', 'disabled']

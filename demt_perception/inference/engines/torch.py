@@ -35,8 +35,11 @@ class TorchEngine:
     name = 'torch'
 
     def __init__(self, call: Callable[[Tensor], tuple[Tensor, ...]], names: list[str],
-                 image: Tensor, precision: str, reason: str) -> None:
-        """Keep a function that maps ``image``, where the input is to lie, to the outputs."""
+                 image: Tensor, precision: str, reason: str, threads: int = 0) -> None:
+        """Keep a function that maps ``image``, where the input is to lie, to the outputs.
+
+        ``threads``: of torch on a CPU; 0 leaves them as they are.
+        """
         cuda = image.device.type == 'cuda'
         self.device = torch.cuda.get_device_name(image.device) if cuda else cpu_name()
         self.precision = precision
@@ -44,6 +47,7 @@ class TorchEngine:
         self._call: Callable[[Tensor], tuple[Tensor, ...]] | None = call
         self._names = names
         self._image = image
+        self._threads = threads
         self._staging = torch.empty(image.shape, pin_memory=True) if cuda else None
 
     def preprocessor(self, card: ModelCard) -> Callable[[np.ndarray], Any] | None:
@@ -61,6 +65,9 @@ class TorchEngine:
         if tuple(image.shape) != tuple(self._image.shape):
             raise EngineError(f'torch failed on a frame: it has shape {tuple(image.shape)}, '
                               f'want {tuple(self._image.shape)}')
+        # A thread that has run torch before keeps the number of then.
+        if self._threads and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
                 if image is not self._image:
@@ -128,7 +135,8 @@ def load(graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
             'export the model again, or use engine onnxruntime') from error
     text = f'{why}; {mode}, {precision}'
     return TorchEngine(call, module.names, image, precision,
-                       f'{text}; {threads} threads' if device == 'cpu' else text)
+                       f'{text}; {threads} threads' if device == 'cpu' else text,
+                       threads if device == 'cpu' else 0)
 
 
 def load_order(order: Order, why: str) -> TorchEngine:
