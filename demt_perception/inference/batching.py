@@ -30,12 +30,17 @@ def batch_engine(graph: bytes, single: Engine, count: int, order: tuple[str, int
     if not batch_is_free(graph):
         return None, 'one by one: the graph takes one image at a time, export the model again'
     shape = (count, 3, *size)
+    engine = None
     try:
         engine = create_engine(order[0], graph, shape, order[1], single.precision, build)
         images = np.zeros(shape, np.float32)
         engine.run(images)
         ratio = speed_up(_OneByOne(single), engine, images)
-    except EngineError as error:
+    except BaseException as error:
+        if engine is not None:
+            engine.close()
+        if not isinstance(error, EngineError):
+            raise
         return None, f'one by one: {error}'
     said = f'{count} images at once are {ratio:.2f} times as fast as one by one'
     if ratio >= gain:
@@ -49,6 +54,7 @@ class _OneByOne:
 
     def __init__(self, single: Engine) -> None:
         self.name, self.device = single.name, single.device
+        self.full_name = single.full_name
         self.precision, self.reason = single.precision, single.reason
         self._single = single
 

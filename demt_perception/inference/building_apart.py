@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import Any
 
+from demt_perception.inference.cache import cache_folder
 from demt_perception.inference.engines import EngineError, NotBuiltError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.predictor import Predictor
@@ -24,7 +25,7 @@ FAILED, LONGEST = 3, 2000
 def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Predictor:
     """Load from the cache; where it has no engine, build one in another process first.
 
-    Where the cache keeps nothing, this process builds.
+    Where the cache is off, or cannot keep it, this process builds.
 
     Args:
         progress: called with a line whenever another step begins.
@@ -37,7 +38,8 @@ def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Pred
     try:
         return Predictor(**options, build=Build(only_cached=True))
     except NotBuiltError:
-        _build_apart(progress, options)
+        if cache_folder() is not None:
+            _build_apart(progress, options)
     return Predictor(**options, build=Build(progress=progress))
 
 

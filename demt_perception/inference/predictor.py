@@ -1,6 +1,6 @@
 """The one path from a camera image to predictions."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 import math
 from pathlib import Path
@@ -20,6 +20,7 @@ from demt_perception.inference.engines import (
     EngineError,
     MapsEngine,
     PictureEngine,
+    PicturePath,
 )
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.precision import SPEED_UP, Trial
@@ -100,13 +101,20 @@ class Predictor:
             self.card, self.card.input_size if input_size is None else input_size)
         self._lock = threading.Lock()
         self.first = False
-        self._shapes: set[tuple[int, ...]] = set()   # of pictures before
         self.engine: Engine = create_engine(
             engine, self._graph(), (1, 3, *self.input_size), threads,
             precision, self._checked(build or Build()))
+        try:
+            self._begin()
+        except BaseException:   # nobody else can close it: a GPU's memory would stay taken
+            self.engine.close()
+            raise
+
+    def _begin(self) -> None:
+        """Choose what goes before and after the engine, and run it once."""
         on_device = self.engine.preprocessor(self.card) if isinstance(
             self.engine, PictureEngine) else None
-        self._preprocess: Callable[[np.ndarray], Any] = on_device or Preprocessor(
+        self._preprocess: PicturePath | Preprocessor = on_device or Preprocessor(
             self.card, self.input_size)
         self._maps: Maps = self.engine.postprocessor() or postprocess if isinstance(
             self.engine, MapsEngine) else postprocess
@@ -119,10 +127,15 @@ class Predictor:
 
     def options_of(self, tasks: Iterable[str]) -> dict[str, Any]:
         """Return the arguments of another predictor, of some tasks, that calculates as this."""
-        engine, threads = self._order
-        return {'model': self.folder, 'engine': self.engine.name if engine == 'auto' else engine,
-                'threads': threads, 'input_size': self.input_size,
+        name, threads = self._like_this
+        return {'model': self.folder, 'engine': name, 'threads': threads, 'input_size': self.input_size,
                 'precision': self.engine.precision, 'tasks': tuple(tasks)}
+
+    @property
+    def _like_this(self) -> tuple[str, int]:
+        """Return the engine and threads, as ``create_engine`` takes them, of another like it."""
+        engine, threads = self._order
+        return self.engine.full_name if engine == 'auto' else engine, threads
 
     def warm_up(self) -> None:
         """Run a grey image through every stage, so that the first real frame is not slow."""
@@ -190,13 +203,11 @@ class Predictor:
         """Return the network's input of a picture."""
         if isinstance(self._preprocess, Preprocessor):   # the CPU takes any size at once
             return self._preprocess(bgr)
-        self.first = bgr.shape not in self._shapes
+        self.first = not self._preprocess.ready(bgr.shape)
         try:
-            image = self._preprocess(bgr)
+            return self._preprocess(bgr)
         finally:
             self.first = False
-        self._shapes.add(bgr.shape)
-        return image
 
     @property
     def together(self) -> int:
@@ -210,8 +221,6 @@ class Predictor:
             count: images, 2 and more.
             gain: as many times as fast as one by one it has to be.
         """
-        engine, threads = self._order
-        name = self.engine.name if engine == 'auto' else engine
         with self._lock:
             if self._batch is not None:
                 self._batch.close()
@@ -219,7 +228,7 @@ class Predictor:
                 self._batch = None
                 return 'one by one: pictures are prepared on the GPU, one at a time'
             self._batch, why = batch_engine(
-                self._graph(), self.engine, count, (name, threads), self.input_size,
+                self._graph(), self.engine, count, self._like_this, self.input_size,
                 self._checked(Build()), gain)
             self._batch_size = count
         return why

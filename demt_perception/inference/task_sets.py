@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from demt_perception.inference.building_apart import load_or_build_apart
+from demt_perception.inference.engines import EngineError
 from demt_perception.inference.predictions import Predictions
 from demt_perception.inference.predictor import Predictor
 from demt_perception.inference.spare_threads import Work
@@ -168,7 +169,10 @@ class TaskSets:
         return self._ready[min(enough, key=len)] if enough else self.whole
 
     def _busy(self) -> bool:
-        return self.preparing is not None and self.preparing.is_alive()
+        if self.preparing is not None and self.preparing.is_alive():
+            return True
+        with self._lock:   # what was prepared since ``_adopt`` waits for the next frame
+            return self._prepared is not None
 
     def _resting(self, now: float) -> list[Tasks]:
         return sorted((ready for ready in self._ready
@@ -177,10 +181,15 @@ class TaskSets:
 
     def _prepare(self, tasks: Tasks) -> None:
         begin = time.monotonic()
+        predictor = None
         try:
             predictor = load_or_build_apart(_silent, **self.whole.options_of(tasks))
+            if predictor.card != self.whole.card.only(tasks):
+                raise EngineError(f'{predictor.folder} holds another model by now')
             predictor.warm_up()
         except Exception as error:
+            if predictor is not None:
+                predictor.close()
             self._failed.add(tasks)
             self._say(f'tasks {", ".join(tasks)} get no engine of their own, the whole model '
                       f'serves: {error}')

@@ -107,8 +107,8 @@ class Exchange:
             self._node.get_logger().info(f'in the shape of the images: {describe(loaded, begin)}')
             return
         self._node.get_logger().error(f'the input keeps its shape: {why_not}')
-        if _is_current(perception, exchanges):   # not again
-            perception.settings = replace(perception.settings, image_size=size)
+        if _is_current(perception, exchanges):
+            perception.keeps_shape = True
 
     async def restart_engine(self, perception: Perception) -> None:
         """Load the engine anew, as ``perception.care`` has begun to want it, and go on with it."""

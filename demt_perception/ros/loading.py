@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.building_apart import load_or_build_apart
-from demt_perception.inference.cpu import has_gpu
+from demt_perception.inference.cpu import cpu_name, has_gpu
 from demt_perception.inference.engines import NotBuiltError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.spare_threads import Work
@@ -74,9 +74,14 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 def _warm(predictor: Predictor, settings: Settings) -> Predictor:
     """Run it once; on a GPU frames of several cameras go together, where that is faster."""
-    predictor.warm_up()
-    if len(settings.cameras) > 1 and has_gpu() and predictor.engine.name != 'openvino':
-        predictor.batch_with(len(settings.cameras))
+    try:
+        predictor.warm_up()
+        if len(settings.cameras) > 1 and has_gpu() and predictor.engine.name != 'openvino' and (
+                predictor.engine.device != cpu_name()):
+            predictor.batch_with(len(settings.cameras))
+    except BaseException:
+        predictor.close()
+        raise
     return predictor
 
 

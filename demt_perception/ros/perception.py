@@ -27,6 +27,7 @@ class Perception:
         closed: whether ``close`` was called.
         building: how far the engine is that is to come, for reports; '' where none is to come.
         failure: why it does not come; ''.
+        keeps_shape: whether the model cannot take the shape of the images: see ``match_aspect``.
         care: of the engine at work.
     """
 
@@ -52,6 +53,7 @@ class Perception:
         self.loads = 0
         self.closed = False
         self.building = self.failure = ''
+        self.keeps_shape = False
         self.care = EngineCare()
         self._pipelines: list[Pipeline] = []   # that have lost threads
 
@@ -88,7 +90,11 @@ class Perception:
         self.closed = True
 
     def look_after_engine(self) -> bool:
-        """Return whether another engine is to be loaded: see ``EngineCare.look``."""
+        """Return whether another engine is to be loaded; called again and again.
+
+        See ``EngineCare.look``.
+        """
+        self._prune()   # what has ended holds memory, on a GPU too
         return self.care.look(self._pipeline, time.monotonic())
 
     @property
@@ -110,6 +116,7 @@ class Perception:
         """
         _check_classes(settings, predictor.card)
         self.go_on_with(predictor, settings)
+        self.keeps_shape = False
         self.choose_tasks(None)
 
     def go_on_with(self, predictor: Predictor, settings: Settings) -> None:
@@ -131,7 +138,7 @@ class Perception:
         if self._pipeline is None:
             self._free(old)
         else:
-            self._used = [(used, thread) for used, thread in self._used if _lives(used, thread)]
+            self._prune()
             self._used.append((old, self._pipeline.go_on_with(self._predictors)))
 
     def apply(self, settings: Settings) -> None:
@@ -184,7 +191,8 @@ class Perception:
     def size_to_match(self) -> tuple[int, int] | None:
         """Return (height, width) of the images where the model is to be loaded for them, once."""
         settings = self.settings
-        if not settings.match_aspect or settings.input_size or settings.image_size:
+        if not settings.match_aspect or settings.input_size or settings.image_size or (
+                self.keeps_shape):
             return None
         return next(filter(None, (camera.size_analysed() for camera in self.cameras)), None)
 
@@ -197,8 +205,11 @@ class Perception:
 
     def is_preparing(self) -> bool:
         """Tell whether a thread is preparing or freeing an engine, or is lost in one."""
-        return _prepares(self._predictors) or self._lost() or any(
-            _lives(used, thread) for used, thread in self._used)
+        self._prune()
+        return _prepares(self._predictors) or self._lost() or bool(self._used)
+
+    def _prune(self) -> None:
+        self._used = [(used, thread) for used, thread in self._used if _lives(used, thread)]
 
     def _free(self, predictors: TaskSets) -> None:
         """Close predictors that no pipeline uses."""

@@ -245,8 +245,15 @@ class Pipeline:
             [job] for job in jobs]
         results: list[Result] = []
         for batch in batches:
-            with _guard([job.camera for job in batch], 'engine_error', drop):
-                results += self._run(predictors, batch)
+            if len(batch) > 1:
+                try:
+                    results += self._run(predictors, batch)
+                    continue
+                except Exception:   # which of them is at fault shows one by one
+                    pass
+            for job in batch:
+                with _guard([job.camera], 'engine_error', drop):
+                    results += self._run(predictors, [job])
         return results
 
     def _settle(self, worker: _Worker, camera: Source) -> bool:

@@ -23,7 +23,7 @@ from demt_perception.inference.cache.key import EngineKey
 from demt_perception.inference.cache.limits import remove_old
 from demt_perception.inference.cache.lock import locked
 
-__all__ = ['LOADED', 'EngineKey', 'cached']
+__all__ = ['LOADED', 'EngineKey', 'cache_folder', 'cached']
 
 LOADED = 'loaded from the cache'
 """What is said of an engine that was there."""
@@ -38,6 +38,7 @@ def cached(
     key: EngineKey, build: Callable[[], T], dump: Callable[[T], bytes],
     load: Callable[[bytes], T], progress: Callable[[str], None] | None = None,
     timeout: float = TIMEOUT, fresh: bool = False,
+    passed_on: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> tuple[T, str]:
     """Return a built engine, from the cache where it is there.
 
@@ -52,6 +53,7 @@ def cached(
         progress: called about once a second with a line while another process builds.
         timeout: seconds to wait for it before building without the cache.
         fresh: build anew what is there, and keep that instead.
+        passed_on: what ``load`` may raise without the entry being at fault: it stays.
 
     Returns:
         The engine, and one line: loaded from the cache; or built in how many seconds, and why,
@@ -68,7 +70,7 @@ def cached(
             problem = str(error)
         why = ''
         if folder is not None and not fresh:
-            loaded, why = _load(folder, key, load, lock)
+            loaded, why = _load(folder, key, load, lock, passed_on)
             if loaded:
                 return loaded[0], LOADED
         start = time.monotonic()
@@ -81,6 +83,7 @@ def cached(
 
 def _load(
     folder: int, key: EngineKey, load: Callable[[bytes], T], lock: int | None,
+    passed_on: type[Exception] | tuple[type[Exception], ...],
 ) -> tuple[list[T], str]:
     """Return the engine in a list, or an empty one and why what is there was of no use."""
     try:
@@ -91,6 +94,8 @@ def _load(
             return [load(payload)], ''
     except FileNotFoundError:
         return [], ''
+    except passed_on:
+        raise
     except Exception as error:  # an engine raises whatever it likes
         why = f' as the one in the cache was of no use ({_one_line(error)})'
     with contextlib.suppress(OSError):

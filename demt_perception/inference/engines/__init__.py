@@ -1,6 +1,5 @@
 """Engines: each runs the same ONNX graph, behind one small protocol."""
 
-from collections.abc import Callable
 import importlib
 from typing import Any, NamedTuple, Protocol, runtime_checkable, TYPE_CHECKING
 
@@ -47,12 +46,15 @@ class Engine(Protocol):
     Attributes:
         name: one of ``ENGINES``.
         device: the hardware's own name, e.g. of the processor.
+        full_name: as ``create_engine`` takes it, with the device that was asked for or chosen by
+            ``auto``; e.g. ``onnxruntime:cuda``.
         precision: one of ``PRECISIONS``: the type that it calculates in.
         reason: one line, why this engine, precision and number of threads.
     """
 
     name: str
     device: str
+    full_name: str
     precision: str
     reason: str
 
@@ -67,15 +69,22 @@ class Engine(Protocol):
         """Free the graph; no run may follow."""
 
 
+class PicturePath(Protocol):
+    """Makes the network's input of pictures where the engine runs, on a GPU."""
+
+    def __call__(self, bgr: np.ndarray) -> Any:
+        """Return what ``run`` takes, of a uint8 HxWx3 BGR picture."""
+
+    def ready(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether pictures of this shape are taken at once; others take a while, once."""
+
+
 @runtime_checkable
 class PictureEngine(Engine, Protocol):
     """An engine that can make the network's input of a picture where it runs, on a GPU."""
 
-    def preprocessor(self, card: ModelCard) -> Callable[[np.ndarray], Any] | None:
-        """Return a function of a uint8 HxWx3 BGR picture, whose result ``run`` takes.
-
-        None: the CPU is to do it.
-        """
+    def preprocessor(self, card: ModelCard) -> PicturePath | None:
+        """Return what takes the place of ``Preprocessor``. None: the CPU is to do it."""
 
 
 @runtime_checkable
@@ -153,7 +162,14 @@ def _load(name: str, order: Order, why: str) -> Engine:
         module = importlib.import_module(f'{__name__}.{name}')
     except Exception as error:  # a damaged or very old one raises whatever it likes
         raise EngineError(f'{name} cannot be imported ({error}): {INSTALL[name]}') from error
-    engine: Engine = module.load_order(order, why)
+    try:
+        engine: Engine = module.load_order(order, why)
+    except EngineError:
+        raise
+    except Exception as error:  # of the library below: bindings without a driver raise TypeError
+        raise EngineError(f'{name} cannot start ({type(error).__name__}: {error}): check its '
+                          f'driver and version, or {INSTALL[name]}') from error
+    engine.full_name = f'{name}:{order.device}' if order.device else name
     if is_quantised(order.graph):
         engine.precision = 'int8'
     return engine

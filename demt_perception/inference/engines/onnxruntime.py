@@ -5,7 +5,7 @@ import onnxruntime
 
 from demt_perception.inference.conversion import converted
 from demt_perception.inference.cpu import cpu_name, gpu_name
-from demt_perception.inference.engines import EngineError, Order
+from demt_perception.inference.engines import EngineError, NotBuiltError, Order
 from demt_perception.inference.engines.precision import load_chosen
 
 PROVIDERS = {'cuda': 'CUDAExecutionProvider', 'cpu': 'CPUExecutionProvider',
@@ -23,7 +23,7 @@ LOW = {'cuda': ('f16', 'f32'), 'tensorrt': ('f16', 'f32'), 'cpu': ('f32',)}
 class OnnxRuntimeEngine:
     """A graph loaded into one of ONNX Runtime's providers."""
 
-    name = 'onnxruntime'
+    name = full_name = 'onnxruntime'
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str, precision: str,
                  reason: str) -> None:
@@ -63,6 +63,8 @@ def load_order(order: Order, why: str) -> OnnxRuntimeEngine:
     for device in devices:
         try:
             return _load_on(device, order, '; '.join([why, *failures]))
+        except NotBuiltError:   # the right one is to be built, not another to be taken
+            raise
         except EngineError as error:
             if device == devices[-1]:
                 raise

@@ -38,7 +38,7 @@ PATIENCE = 60.0
 class OpenVinoEngine:
     """A graph compiled by OpenVINO at one input size."""
 
-    name = 'openvino'
+    name = full_name = 'openvino'
 
     def __init__(self, compiled: openvino.CompiledModel, device: str, precision: str) -> None:
         """Keep a compiled model whose only input is ``image``."""

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SIZES = 8
+"""Of pictures that a GPU is prepared for, as each takes memory; others are left to the CPU."""
+
 
 def picture_graph(
     image_size: tuple[int, int], input_size: tuple[int, int],

@@ -61,7 +61,11 @@ class Trial:
         """
         if self._wanted is None:
             other = exact()
-            self._wanted = [other.run(image) for image in self.inputs]
+            try:
+                self._wanted = [other.run(image) for image in self.inputs]
+            finally:
+                if other is not engine:
+                    other.close()
             self.against = f'{other.name} {other.precision}'
         self._progress(f'comparing {engine.name} {engine.precision} with {self.against}')
         return compare(self._wanted, [engine.run(image) for image in self.inputs], self._limits)
@@ -83,17 +87,19 @@ def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
     """
     refused: list[str] = []
     for precision in candidates if asked == 'auto' else (asked,):
+        engine = None
         try:
             engine = make(precision)
-        except NotBuiltError:
-            raise
-        except EngineError as error:
-            if asked != 'auto' or precision == candidates[-1]:
+            seen = trial()
+            figures = seen.figures(engine, lambda: make(candidates[-1]))
+        except BaseException as error:
+            if engine is not None:
+                engine.close()
+            if not isinstance(error, EngineError) or isinstance(error, NotBuiltError) or (
+                    asked != 'auto' or precision == candidates[-1]):
                 raise
             refuse(f'not {precision}: {error}', refused)
             continue
-        seen = trial()
-        figures = seen.figures(engine, lambda: make(candidates[-1]))
         if not (outside := trouble(figures)):
             return engine, ', '.join([f'{precision}, {describe(figures, seen)}', *refused])
         engine.close()
@@ -143,12 +149,15 @@ def load_chosen(order: Order, name: str, version: str, candidates: Sequence[str]
         made[:] = [engine]
         return [precision, why]
 
-    (_, why), kept = cached(key, decide, lambda choice: json.dumps(choice).encode(), restored,
-                            order.build.progress, 0 if order.build.only_cached else PATIENCE,
-                            order.build.fresh)
+    try:
+        (_, why), kept = cached(
+            key, decide, lambda choice: json.dumps(choice).encode(), restored,
+            order.build.progress, 0 if order.build.only_cached else PATIENCE, order.build.fresh,
+            passed_on=NotBuiltError)
+    finally:
+        for unused in rebuilt.values():
+            unused.close()
     engine = made[0]
-    for unused in rebuilt.values():
-        unused.close()
     before = ', as chosen before' if kept == LOADED else ''
     engine.reason = f'{why}{before}; {engine.reason}'
     return engine

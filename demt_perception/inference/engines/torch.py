@@ -32,7 +32,7 @@ WARM_UP = 3
 class TorchEngine:
     """A converted graph on one device at one input shape."""
 
-    name = 'torch'
+    name = full_name = 'torch'
 
     def __init__(self, call: Callable[[Tensor], tuple[Tensor, ...]], names: list[str],
                  image: Tensor, precision: str, reason: str, threads: int = 0) -> None:
@@ -50,7 +50,7 @@ class TorchEngine:
         self._threads = threads
         self._staging = torch.empty(image.shape, pin_memory=True) if cuda else None
 
-    def preprocessor(self, card: ModelCard) -> Callable[[np.ndarray], Any] | None:
+    def preprocessor(self, card: ModelCard) -> TorchPicture | None:
         """Return what resizes and normalises on the GPU; None leaves that to the CPU."""
         return TorchPicture(self._image, card) if self._image.device.type == 'cuda' else None
 

@@ -1,12 +1,24 @@
 """Pictures to the network's input with torch, on the device that the network runs on."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from demt_perception.inference.engines.picture import picture_graph
+from demt_perception.inference.engines.picture import picture_graph, SIZES
 from demt_perception.inference.engines.torch_graph import convert
+from demt_perception.inference.preprocess import Preprocessor
 from demt_perception.model_card import ModelCard
+
+
+class _Path(NamedTuple):
+    """What pictures of one size go through."""
+
+    staging: Tensor   # pinned, in the host's memory
+    picture: Tensor
+    convert: Callable[[Tensor], tuple[Tensor, ...]]
 
 
 class TorchPicture:
@@ -16,23 +28,32 @@ class TorchPicture:
         """Keep the 1x3xhxw tensor to fill, and the card's mean and deviation."""
         self._image = image
         self._card = card
-        self._picture = self._staging = torch.empty(0)
+        self._paths: dict[tuple[int, ...], _Path] = {}
+        self._on_cpu = Preprocessor(card, (image.shape[2], image.shape[3]))
 
-    def __call__(self, bgr: np.ndarray) -> Tensor:
+    def ready(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether pictures of this shape are taken at once; see ``PicturePath``."""
+        return shape in self._paths or len(self._paths) >= SIZES
+
+    def __call__(self, bgr: np.ndarray) -> Any:
         """Return the engine's input, valid until the next call, made of a uint8 HxWx3 picture."""
+        path = self._paths.get(bgr.shape)
+        if path is None and len(self._paths) >= SIZES:
+            return self._on_cpu(bgr)
         with torch.inference_mode():
-            if self._staging.shape != bgr.shape:
-                self._prepare(bgr.shape)
-            self._staging.numpy()[...] = bgr
-            self._picture.copy_(self._staging[None], non_blocking=True)
-            self._image.copy_(self._convert(self._picture)[0])
+            if path is None:
+                path = self._paths[bgr.shape] = self._prepare(bgr.shape)
+            path.staging.numpy()[...] = bgr
+            path.picture.copy_(path.staging[None], non_blocking=True)
+            self._image.copy_(path.convert(path.picture)[0])
         return self._image
 
-    def _prepare(self, shape: tuple[int, ...]) -> None:
+    def _prepare(self, shape: tuple[int, ...]) -> _Path:
         height, width = self._image.shape[2:]
         graph = picture_graph(
             (shape[0], shape[1]), (height, width), self._card.mean, self._card.std)
         device = self._image.device
-        self._convert = convert(graph, (1, *shape), dtype=torch.uint8).to(device)
-        self._staging = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == 'cuda')
-        self._picture = torch.empty((1, *shape), dtype=torch.uint8, device=device)
+        return _Path(
+            torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == 'cuda'),
+            torch.empty((1, *shape), dtype=torch.uint8, device=device),
+            convert(graph, (1, *shape), dtype=torch.uint8).to(device))
