@@ -91,10 +91,14 @@ ACTIVATIONS: dict[str, Callable[[Deployed, Tensor], Tensor]] = {
     'probability': Deployed.probability}
 
 
+LOG_MIDDLE, LOG_NEAREST = 2.5, -2.0
+"""Logarithms of metres: of a logit of 0, and of the nearest depth there is."""
+
+
 def depth_from_logits(logits: Tensor, max_depth: float) -> Tensor:
     """Turn depth logits (B,1,h,w) into metres (B,h,w): exp(x + 2.5), at most ``max_depth``.
 
     The constant puts an untrained network at 12 m, the middle of a street in log scale.
     """
     limit = float(torch.log(torch.tensor(max_depth)))
-    return torch.exp(torch.clamp(logits[:, 0] + 2.5, -2.0, limit))
+    return torch.exp(torch.clamp(logits[:, 0] + LOG_MIDDLE, LOG_NEAREST, limit))

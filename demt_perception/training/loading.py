@@ -7,6 +7,8 @@ resume, and alike over one process or several.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+import hashlib
+import json
 import math
 from pathlib import Path
 import signal
@@ -86,13 +88,31 @@ def open_sources(sources: Sequence[Source], config: TrainConfig,
             for dataset in datasets for entry in dataset.entries):
         raise ConfigError(f'no picture of {roots} with depth has a focal length, which protocol '
                           'driving needs: give `focal` in dataset.yaml, or cameras/NAME.yaml')
+    names = config.classes
+    renamed = bool(names)   # they may have other names than the datasets', but no other order
     for source, dataset in zip(sources, datasets, strict=True):
-        if 'semseg' in tasks and dataset.classes and 'semseg' not in source.label_maps \
-                and len(dataset.classes) != tasks['semseg']:
+        if 'semseg' not in tasks or not dataset.classes or 'semseg' in source.label_maps:
+            continue
+        root = source.root or config.root
+        if len(dataset.classes) != tasks['semseg']:
             raise ConfigError(
-                f'{source.root or config.root} has {len(dataset.classes)} classes, the network '
+                f'{root} has {len(dataset.classes)} classes, the network '
                 f'{tasks["semseg"]}: set tasks.semseg={len(dataset.classes)}, or label_maps')
+        names = names or dataset.classes
+        moved = any(name in names and names.index(name) != number
+                    for number, name in enumerate(dataset.classes))
+        if moved or (not renamed and names != dataset.classes):
+            raise ConfigError(
+                f'{root} has the classes {", ".join(dataset.classes)}, the run '
+                f'{", ".join(names)}: give it label_maps of semseg; or classes, where they only '
+                'have other names')
     return datasets
+
+
+def digest(datasets: Sequence[FileDataset]) -> str:
+    """Return the SHA-256 of the pictures' names, on which depends which of them comes when."""
+    names = [dataset.names for dataset in datasets]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def protocol_of(config: TrainConfig, weak: bool = True) -> Protocol:
@@ -101,7 +121,8 @@ def protocol_of(config: TrainConfig, weak: bool = True) -> Protocol:
         guessed = (config.sky, config.ground) if weak else ()
         settings = Driving(config.focal, config.far, config.mean, config.std, *guessed)
         if weak:
-            classes = resolve_tasks(config.tasks)['semseg'] if 'semseg' in config.distill else 0
+            classes = resolve_tasks(config.tasks).get('semseg', 0) if (
+                'semseg' in config.distill) else 0
             settings = replace(settings, classes=classes, two_views=bool(config.agreement))
         return partial(driving, settings=settings)
     return PROTOCOLS[config.protocol]

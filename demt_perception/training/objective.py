@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import nn, Tensor
 
-from demt_perception.networks.deploy import depth_from_logits
 from demt_perception.networks.heads import resize
 from demt_perception.tasks import TASKS
 from demt_perception.training.config import ConfigError, TrainConfig
-from demt_perception.training.losses import driving
+from demt_perception.training.losses import driving, log_depth
 from demt_perception.training.losses.boundary_aware import border_cross_entropy
 from demt_perception.training.losses.consistency import normals_from_depth_loss
 from demt_perception.training.losses.released import (
@@ -141,7 +140,7 @@ class Objective:
     def metres(self, logits: Tensor) -> Tensor:
         """Return depth (B,1,h,w) of depth logits of the same shape."""
         if self.log_depth:
-            return depth_from_logits(logits, self.far)[:, None]
+            return log_depth.metres(logits, self.far)[:, None]
         return logits
 
     def _likelihood(self, log_scale: Tensor, logits: Tensor, target: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ def save(run: Any) -> None:
         'optimizer': processes.whole_tree(run.optimizer.state_dict()),
         'weighting': run.objective.weighting.state_dict(),
         'weight_optimizer': run.weight_optimizer and run.weight_optimizer.state_dict(),
-        'scaler': scaler and scaler.state_dict(), 'sums': run.sums, 'best': run.best}
+        'scaler': scaler and scaler.state_dict(), 'sums': run.sums, 'best': run.best,
+        'pictures': run.digest}
     if run.fabric.is_global_zero:
         checkpoints.save_checkpoint(run.out / CHECKPOINTS, run.step, tensors, state)
     run.fabric.barrier()
@@ -62,6 +63,7 @@ def resume(run: Any) -> int:
     if state['scaler']:
         run.fabric.strategy.precision.scaler.load_state_dict(state['scaler'])
     run.sums, run.best = state['sums'], state['best']
+    run.other_pictures = state.get('pictures', run.digest) != run.digest
     return step
 
 

@@ -99,11 +99,15 @@ class Run:
             if is_taught(config) else None
         self.best: dict[str, Any] | None = None
         self.sums: dict[str, float] = {}
+        self.digest, self.other_pictures = loading.digest(datasets), False
         self.claim: TextIO | None = None  # of the first process, see persistence.resume
         self.step = persistence.resume(self)
         self.book = Logbook(self.out, self.step, self.steps, fabric.is_global_zero)
         if new and not self.step:
             self.book.say(f'{config.start_from} lacks {", ".join(new)}: these begin anew')
+        if self.other_pictures:
+            self.book.say('the datasets hold other pictures than before: they come in another '
+                          'order from here on, and the run is none that could be repeated')
         self.stop = False
 
     def finish(self) -> Path:

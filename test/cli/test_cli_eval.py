@@ -52,7 +52,7 @@ def test_prints_a_table_and_writes_json_of_every_common_task(six, data, tmp_path
     assert tuple(content['figures']) == tuple(content['main']) == ALL
     lines = [line.split() for line in said.out.splitlines()]
     assert ['depth', 'abs_rel', f'{content["figures"]["depth"]["abs_rel"]:.4f}', '3'] in lines
-    assert ['rmse_m', f'{content["main"]["depth"]:.4f}'] in lines
+    assert ['rmse_all_m', f'{content["main"]["depth"]:.4f}'] in lines
     assert list(content['iou']['semseg']) == list(CLASSES)
     assert len(content['iou']['human_parts']) == 7
     conditions = content['conditions']
@@ -94,6 +94,11 @@ def test_delta_m_against_single_task_models(six, data, tmp_path, capsys):
                tmp_path / 'semseg.json', tmp_path / 'depth.json', '--json', tmp_path / 'b') == 0
     assert 'Delta_m +5.00 %' in capsys.readouterr().out
     assert json.loads((tmp_path / 'b').read_text())['delta_m'] == pytest.approx(0.05)
+    # What `demt train` measured is in other units.
+    (tmp_path / 'best.json').write_text(json.dumps({'step': 7, 'main': main_figures}))
+    assert run(six, '--data', data, '--tasks', 'semseg', '--single-task',
+               tmp_path / 'best.json') == 1
+    assert 'measured while training' in capsys.readouterr().err
 
 
 def test_broken_files_are_told_counted_and_left_out(six, data, tmp_path, capsys):

@@ -54,6 +54,7 @@ def test_overrides_go_deep(tmp_path):
     ({'iterations': None}, (), 'want one of them'),
     ({'losses': 'demt_nyu'}, (), "did you mean 'demt_nyud'"),
     ({'size': [64]}, (), 'want .height, width.'),
+    ({'size': [90, 150], 'distill': {'semseg': 1.0}}, (), 'want multiples of 4'),
     ({'mean': [1, 2]}, (), 'red, green, blue'),
     ({}, ('iterations',), 'key=value'),
     ({}, ('data.1.root=x',), "'1' is no place in a list of 1"),

@@ -6,6 +6,7 @@ import os
 import shutil
 
 from archives import write_camvid, write_folder, write_nyud, write_pascal, write_rendered
+import cv2
 import numpy as np
 import pytest
 from six_task_model import make_model
@@ -78,11 +79,13 @@ def plain_figures(job):
                                                        label.ravel().tolist(), strict=True)
                                 if t != 255]
         if sample.depth is not None:
-            squares += [(p - t) ** 2 for p, t in zip(
+            missing = predictor.card.depth_range[1]
+            squares += [((p if math.isfinite(p) else missing) - t) ** 2 for p, t in zip(
                 found.depth.ravel().tolist(), sample.depth.ravel().tolist(), strict=True)
-                if near <= t <= far and t > 0 and math.isfinite(t) and math.isfinite(p)]
+                if near <= t <= far and t > 0 and math.isfinite(t)]
         if sample.normals is not None:
-            for p, t in zip(found.normals.reshape(-1, 3).astype(float),
+            whole = cv2.resize(found.maps['normals'].transpose(1, 2, 0), found.size[::-1])
+            for p, t in zip(whole.reshape(-1, 3).astype(float),
                             sample.normals.reshape(-1, 3).astype(float), strict=True):
                 if t.any():
                     cosine = p @ t / np.linalg.norm(t) / (np.linalg.norm(p) or 1)

@@ -153,25 +153,31 @@ def test_only_what_is_sure_becomes_a_label():
     likely = np.zeros((2, 4, 4), np.float32)
     likely[0], likely[1] = 0.9, 0.1
     likely[:, :2, :2] = 0.5
-    holds = {'semseg': np.ones((4, 4), bool), 'depth': np.ones((4, 4), bool),
-             'edge': np.ones((4, 4), bool)}
+    holds = {task: np.ones((4, 4), bool) for task in ('semseg', 'depth', 'sal')}
     holds['semseg'][3, 3] = holds['depth'][0, 0] = False
     depth = np.full((4, 4), np.log(10), np.float32)
     depth[1] = np.log(149)
-    edge = np.array([[0.1, 0.5, 0.9, 0.9]] * 4, np.float32)
+    salient = np.array([[0.1, 0.5, 0.9, 0.9]] * 4, np.float32)
     normals = np.zeros((3, 4, 4), np.float32)
     normals[2] = -1
     holds['normals'] = np.ones((4, 4), bool)
-    out = labels({'semseg': likely, 'depth': depth, 'edge': edge, 'normals': normals}, holds, 0.6,
-                 147.0)
+    out = labels({'semseg': likely, 'depth': depth, 'sal': salient, 'normals': normals}, holds,
+                 0.6, 147.0)
     assert not out['normals'][1].any() and (out['normals'][[0, 2, 3]] == (0, 0, -1)).all()
     assert (out['semseg'][:2, :2] == IGNORE).all() and out['semseg'][3, 3] == IGNORE
     assert out['semseg'][0, 2] == 0
     assert np.isnan(out['depth'][0, 0]) and np.isposinf(out['depth'][1]).all()
-    assert out['edge'][0].tolist() == [0, IGNORE, 1, 1]
+    assert out['sal'][0].tolist() == [0, IGNORE, 1, 1]
     found = soft.decode(out['soft'], 2)
     assert np.allclose(found[:, 0, 1], [0.9, 0.1], atol=0.02)
     assert found[:, 0, 0].sum() == found[:, 1, 1].sum() == 0
+
+
+def test_of_a_band_of_boundary_only_the_ridge_becomes_a_label():
+    row = [0.1] * 7 + [0.5, 0.75, 0.9, 0.75, 0.5] + [0.1] * 7
+    edge = np.tile(np.float32(row), (16, 1))
+    out = labels({'edge': edge}, {'edge': np.ones(edge.shape, bool)}, 0.6, 147.0)['edge']
+    assert out[8].tolist() == [0] * 7 + [IGNORE, IGNORE, 1, IGNORE, IGNORE] + [0] * 7
 
 
 def test_a_clip_becomes_a_dataset_and_the_job_continues(run, tmp_path, capsys):

@@ -143,8 +143,18 @@ def test_all_figures_of_depth_by_hand():
         'rmse_m': ((1 + 9 + 1) / 3) ** 0.5, 'log_rmse': ((logs ** 2).sum() / 3) ** 0.5,
         'delta1': 0, 'delta2': 1 / 4, 'delta3': 1 / 4, 'coverage': 3 / 4,
         'image_abs_rel': (1.5 / 2 + 0.25) / 2, 'image_sq_rel': (2.5 / 2 + 0.25) / 2,
-        'image_rmse_m': (5 ** 0.5 + 1) / 2,
+        'image_rmse_m': (5 ** 0.5 + 1) / 2, 'rmse_all_m': ((1 + 9 + 1) / 3) ** 0.5,
         'image_log_rmse': (((logs[:2] ** 2).sum() / 2) ** 0.5 + logs[2]) / 2})
+
+
+def test_what_is_called_sky_counts_as_far_in_the_figure_of_delta_m():
+    pair = [[2.0, np.nan, np.nan]], [[1.0, 6.0, np.nan]]
+    error = DepthError(missing=10.0)
+    figures = of(error, pair)
+    assert figures['rmse_m'] == 1 and figures['coverage'] == 0.5
+    assert figures['rmse_all_m'] == error.main == ((1 + 16) / 2) ** 0.5
+    assert of(DepthError(missing=10.0), ([[np.nan]], [[4.0]]))['rmse_all_m'] == 6
+    assert np.isnan(of(DepthError(), ([[np.nan]], [[4.0]]))['rmse_all_m'])
 
 
 def test_small_predictions_are_raised_to_the_floor():

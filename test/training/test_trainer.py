@@ -180,6 +180,19 @@ def test_what_does_not_fit_is_said_before_training(root, tmp_path, monkeypatch, 
         train(runs.small_config(root, tmp_path / 'r', **options))
 
 
+def test_classes_in_another_order_are_not_mixed(root, tmp_path):
+    other = shutil.copytree(root, tmp_path / 'other')
+    (other / 'dataset.yaml').write_text('classes: [ground, sky, wall, thing, person]\n')
+    data = [{'root': str(root)}, {'root': str(other)}]
+    options = {'iterations': 1, 'validation': data[1:]}
+    with pytest.raises(ConfigError, match=r'other has the classes ground, sky.*run sky, ground'):
+        train(runs.small_config(root, tmp_path / 'r', data=data, iterations=1))
+    with pytest.raises(ConfigError, match=r'other has the classes'):
+        train(runs.small_config(root, tmp_path / 'r', **options))
+    data[1]['label_maps'] = {'semseg': {0: 1, 1: 0, 2: 2, 3: 3, 4: 4}}
+    train(runs.small_config(root, tmp_path / 'r', data=data, iterations=1))
+
+
 def test_depth_without_a_focal_length_is_not_left_out_silently(tmp_path):
     root = archives.write_folder(tmp_path / 'data')
     shutil.rmtree(root / 'cameras')
@@ -195,6 +208,17 @@ def test_a_folder_with_another_run_is_not_continued(root, tmp_path):
     with pytest.raises(ConfigError, match=r'other settings: lr 0.01, now 0.02'):
         train(runs.small_config(root, tmp_path / 'r', iterations=2, lr=0.02))
     train(runs.small_config(root, tmp_path / 'r', iterations=2, workers=1))
+
+
+def test_a_run_that_continues_on_other_pictures_says_so(root, tmp_path, monkeypatch, capsys):
+    data = shutil.copytree(root, tmp_path / 'data')
+    cut_short(monkeypatch, runs.small_config(data, tmp_path / 'r'), 5)
+    capsys.readouterr()
+    min((data / 'images').iterdir()).unlink()
+    train(runs.small_config(data, tmp_path / 'r'))
+    assert 'the datasets hold other pictures than before' in capsys.readouterr().out
+    assert 'other pictures' not in runs.finish(runs.start(
+        runs.small_config(root, tmp_path / 'whole')))
 
 
 @pytest.mark.parametrize('options', [

@@ -80,9 +80,9 @@ def test_photographs_get_only_the_geometry_that_is_certain():
     assert not out['normals'][:, ~road].any()
 
 
-def test_edges_next_to_void_are_ignored():
-    edge = class_edges(np.array([[1, 1, 2, IGNORE]], np.uint8))
-    assert edge.tolist() == [[0, 1, IGNORE, 0]]
+def test_edges_in_void_and_next_to_it_are_ignored():
+    edge = class_edges(np.array([[1, 1, 2, IGNORE, IGNORE, 3, 3]], np.uint8))
+    assert edge.tolist() == [[0, 1, IGNORE, IGNORE, IGNORE, 0, 0]]
 
 
 @pytest.mark.parametrize('picture', [(360, 480), (370, 1226), (288, 512), (500, 200), (33, 40)])

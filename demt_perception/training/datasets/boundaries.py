@@ -8,13 +8,17 @@ from demt_perception.training.thinning import thin
 
 
 def class_edges(semseg: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W): 1 where the class changes to the right or below, 255 next to void."""
+    """Return uint8 (H, W): 1 where the class changes to the right or below, 255 in void.
+
+    And next to it: what lies in void is not known, nor where it ends.
+    """
     edge = np.zeros_like(semseg)
     for here, there, out in (
             (semseg[:, :-1], semseg[:, 1:], edge[:, :-1]),
             (semseg[:-1], semseg[1:], edge[:-1])):
         out[here != there] = 1
         out[(here != there) & ((here == IGNORE) | (there == IGNORE))] = IGNORE
+    edge[semseg == IGNORE] = IGNORE
     return edge
 
 

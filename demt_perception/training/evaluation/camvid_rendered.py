@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from demt_perception.inference import Predictor
+from demt_perception.tasks import TASKS
 from demt_perception.training.datasets import CamVid, class_edges, iterate, Rendered
+from demt_perception.training.evaluation.predicting import output_of
 from demt_perception.training.metrics import (
     BoundaryScore,
     ConfusionMatrix,
@@ -32,7 +34,8 @@ def evaluate_camvid(predictor: Predictor, root: str | Path, split: str = 'test')
 
 def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
     """Return depth, normals, classes and boundaries on rendered scenes with exact labels."""
-    depth = DepthError(*predictor.card.depth_range)
+    near, far = predictor.card.depth_range
+    depth = DepthError(near, far, missing=far)
     normals, boundary = NormalError(), BoundaryScore()
     confusion = ConfusionMatrix(len(predictor.card.classes))
     dataset = Rendered(root)
@@ -41,7 +44,7 @@ def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
         assert sample.depth is not None and sample.normals is not None  # by `Rendered`
         assert sample.edge is not None and sample.semseg is not None
         depth.add(predicted.depth, sample.depth)
-        normals.add(predicted.normals, sample.normals)
+        normals.add(output_of(TASKS['normals'], predicted), sample.normals)
         confusion.add(predicted.semantic, sample.semseg)
         boundary.add(predicted.boundary.astype(np.float32) / 255, sample.edge)
     return {'images': len(dataset), 'depth': depth.summary(), 'normals': normals.summary(),

@@ -23,11 +23,15 @@ def gain(main: Mapping[str, float], files: Iterable[str | Path]) -> float:
     for path in files:
         try:
             content = read_json(path)
+            trained = 'main' in content and 'step' in content
             single.update({task: float(value)
                            for task, value in content.get('main', content).items()})
         except (AttributeError, TypeError, ValueError) as error:
             raise EvaluationError(f'{path} ({error}): want JSON of `demt eval --json`, or '
                                   '{"semseg": 0.45, "depth": 0.6, ...}') from error
+        if trained:   # see training/validation.py: depth is the canonical camera's
+            raise EvaluationError(f'{path} was measured while training, in other units and sizes: '
+                                  'want JSON of `demt eval --json` of the exported model')
     try:
         return delta_m(main, {task: single[task] for task in main if task in single})
     except ValueError as error:

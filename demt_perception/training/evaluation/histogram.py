@@ -11,8 +11,9 @@ BIN_WIDTH = 0.005  # the last one takes everything beyond
 class BinnedDepthError(DepthError):
     """`DepthError` that counts relative errors, too: ``sums['histogram']``, int64 (BINS,)."""
 
-    def __init__(self, near: float, far: float, floor: float = -np.inf):
-        super().__init__(near, far, floor)
+    def __init__(self, near: float, far: float, floor: float = -np.inf,
+                 missing: float = np.nan):
+        super().__init__(near, far, floor, missing)
         self.sums['histogram'] = np.zeros(BINS, np.int64)
 
     def add(self, prediction: np.ndarray, label: np.ndarray) -> None:

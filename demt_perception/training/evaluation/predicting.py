@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from demt_perception.inference import Predictions, Predictor
+from demt_perception.inference.postprocess import normals
 from demt_perception.tasks import get_tasks, Task
 from demt_perception.training.datasets import Sample
 from demt_perception.training.evaluation.accumulate import Predict
@@ -20,11 +21,15 @@ def _as_it_is(prediction: np.ndarray) -> np.ndarray:
 
 # By the kind of a task: from an output of `Predictions` to what the metric adds.
 CONVERT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    'classes': _as_it_is, 'scalar': _as_it_is, 'vector': _as_it_is, 'probability': _probability}
+    'classes': _as_it_is, 'scalar': _as_it_is, 'probability': _probability}
 
 
 def output_of(task: Task, predictions: Predictions) -> np.ndarray:
     """Return what a model predicts for a task, in the form of its metric."""
+    if task.kind == 'vector':
+        # As the network has them, not cut out where its depth ends: a model of normals alone cuts
+        # nothing out, and both are to be measured alike.
+        return normals(predictions.maps[task.topic], predictions.size)
     return CONVERT[task.kind](getattr(predictions, task.topic))
 
 

@@ -52,7 +52,8 @@ def metric_makers(tasks: Sequence[str], classes: int, protocol: Protocol,
         depth_range: (near, far) metres of the model, where the protocol has none.
     """
     def scalar(_: Task) -> Callable[[], Metric]:
-        return partial(BinnedDepthError, *(protocol.depth_range or depth_range), floor=0.0)
+        return partial(BinnedDepthError, *(protocol.depth_range or depth_range), floor=0.0,
+                       missing=depth_range[1])
 
     def ids(task: Task) -> Callable[[], Metric]:
         return partial(create_metric, task.name, task.channels or classes)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from demt_perception.tasks import TASKS
 from demt_perception.training.datasets import IGNORE
+from demt_perception.training.losses.log_depth import absolute_difference
 
 Metres = Callable[[Tensor], Tensor]
 """Depth logits (B,1,h,w) to metres of the same shape, see ``Objective.metres``."""
@@ -60,7 +61,7 @@ def distillation(task: str, logits: Tensor, wanted: Tensor, counts: Tensor, metr
         found = (logits / temperature).log_softmax(1)
         loss = (target.exp() * (target - found)).sum(1) * temperature ** 2
     elif kind == 'scalar':
-        loss = (torch.log(metres(logits)[:, 0].clamp(min=1e-3)) - wanted).abs()
+        loss = absolute_difference(torch.log(metres(logits)[:, 0].clamp(min=1e-3)), wanted)
     elif kind == 'vector':
         loss = (F.normalize(logits, dim=1, eps=1e-6) - wanted).abs().sum(1)
     else:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from demt_perception.networks.deploy import depth_from_logits
 from demt_perception.tasks import TASKS
 from demt_perception.training.datasets import IGNORE
+from demt_perception.training.losses.log_depth import absolute_difference, metres
 
 EDGE_POSITIVE = 0.9
 
@@ -30,7 +30,7 @@ def log_l1(logits: Tensor, target: Tensor, _: Tensor, far: float) -> Tensor:
     The plain L1 of the paper (indoor, to 10 m) would be ruled by far pixels on a street.
     """
     valid = torch.isfinite(target)
-    error = (torch.log(depth_from_logits(logits, far)[valid]) - torch.log(target[valid])).abs()
+    error = absolute_difference(torch.log(metres(logits, far)[valid]), torch.log(target[valid]))
     return error.sum() / valid.sum().clamp(min=1)
 
 

@@ -17,17 +17,21 @@ class DepthError(Metric):
         near: nearest label that counts, metres; labels of 0 and less never do.
         far: farthest label that counts, metres.
         floor: smaller predictions are raised to it, metres; 0 in the papers (spec 1.10).
+        missing: metres that a missing prediction counts as in ``rmse_all_m``; NaN: not at all.
     """
 
-    MAIN = 'rmse_m'
+    MAIN = 'rmse_all_m'
 
-    def __init__(self, near: float = 0.0, far: float = np.inf, floor: float = 0.0):
+    def __init__(self, near: float = 0.0, far: float = np.inf, floor: float = 0.0,
+                 missing: float = np.nan):
         if not near < far:
             raise ValueError(f'depths from {near} to {far} metres: want the nearer first')
         self.near, self.far, self.floor = near, far, floor
+        self.missing = float(missing) if missing == missing else None   # NaN equals nothing
         # asked, given, within 1.25, 1.25^2, 1.25^3, images with a given pixel
         self.sums = {'counts': np.zeros(6, np.int64),
                      'pooled': exact([0] * len(_ERRORS)),
+                     'squared_missing': exact([0]),
                      'per_image': exact([0] * len(_ERRORS))}
 
     def add(self, prediction: np.ndarray, label: np.ndarray) -> None:
@@ -55,6 +59,9 @@ class DepthError(Metric):
             per_image = exact([*means[:2], *np.sqrt(means[2:])])
         self.sums['counts'] += [int(asked.sum()), len(p), *inside, len(p) > 0]
         self.sums['pooled'] += pooled
+        if self.missing is not None:
+            lost = label[asked & ~given].astype(float)
+            self.sums['squared_missing'] += exact([((lost - self.missing) ** 2).sum()])
         self.sums['per_image'] += per_image
 
     def summary(self) -> dict[str, float]:
@@ -63,15 +70,20 @@ class DepthError(Metric):
         Pooled over pixels: ``abs_rel``, ``sq_rel`` (m), ``rmse_m``, ``log_rmse`` (natural
         logarithm), ``delta1`` to ``delta3`` (shares of the asked pixels within a factor 1.25,
         1.25^2, 1.25^3), ``coverage`` (share of the asked pixels that have a prediction). Mean of
-        the images' own figures: the first four with ``image_`` before them.
+        the images' own figures: the first four with ``image_`` before them. ``rmse_all_m`` is
+        the RMSE with what has no prediction counted as ``missing``: a model that calls what is
+        hard sky does not become better by it.
         """
         asked, given, *inside, images = (int(count) for count in self.sums['counts'])
         # An error of 0 would read as perfect.
-        pooled = value_of(self.sums['pooled']) / (given or np.nan)
+        sums = value_of(self.sums['pooled'])
+        pooled = sums / (given or np.nan)
+        counted = given if self.missing is None else asked
+        every = (sums[2] + value_of(self.sums['squared_missing'])[0]) / (counted or np.nan)
         pooled[2:] **= 0.5
         per_image = value_of(self.sums['per_image']) / (images or np.nan)
         names = ('abs_rel', 'sq_rel', 'rmse_m', 'log_rmse')
-        return {**_floats(names, pooled),
+        return {**_floats(names, pooled), 'rmse_all_m': float(every ** 0.5),
                 **_floats(('delta1', 'delta2', 'delta3', 'coverage'),
                           np.array([*inside, given]) / (asked or np.nan)),
                 **_floats([f'image_{name}' for name in names], per_image)}
