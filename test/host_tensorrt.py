@@ -14,6 +14,9 @@ import types
 import numpy as np
 import pytest
 
+NAME = 'demt_perception.inference.engines.tensorrt'
+"""What has to be imported anew, with this in place."""
+
 
 def make_tensorrt(driver=None):
     """Return a module that does for ``tensorrt``; ``driver`` is asked whether it records."""

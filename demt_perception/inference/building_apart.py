@@ -38,9 +38,16 @@ def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Pred
     try:
         return Predictor(**options, build=Build(only_cached=True))
     except NotBuiltError:
-        if cache_folder() is not None:
+        if _cache_is_on():
             _build_apart(progress, options)
     return Predictor(**options, build=Build(progress=progress))
+
+
+def _cache_is_on() -> bool:
+    try:
+        return cache_folder() is not None
+    except OSError:   # nobody knows where the user's home is
+        return False
 
 
 def _build_apart(progress: Callable[[str], None], options: dict[str, Any]) -> None:

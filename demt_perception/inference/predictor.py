@@ -128,8 +128,9 @@ class Predictor:
     def options_of(self, tasks: Iterable[str]) -> dict[str, Any]:
         """Return the arguments of another predictor, of some tasks, that calculates as this."""
         name, threads = self._like_this
-        return {'model': self.folder, 'engine': name, 'threads': threads, 'input_size': self.input_size,
-                'precision': self.engine.precision, 'tasks': tuple(tasks)}
+        return {'model': self.folder, 'engine': name, 'threads': threads,
+                'input_size': self.input_size, 'precision': self.engine.precision,
+                'tasks': tuple(tasks)}
 
     @property
     def _like_this(self) -> tuple[str, int]:

@@ -250,7 +250,8 @@ class Pipeline:
                     results += self._run(predictors, batch)
                     continue
                 except Exception:   # which of them is at fault shows one by one
-                    pass
+                    if worker.given_up:
+                        return []
             for job in batch:
                 with _guard([job.camera], 'engine_error', drop):
                     results += self._run(predictors, [job])

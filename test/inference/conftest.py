@@ -1,5 +1,9 @@
-"""Fixtures of the tests of inference: one picture."""
+"""Fixtures of the tests of inference: one picture, and TensorRT without a GPU."""
 
+import ctypes
+import sys
+
+from host_tensorrt import make_driver, make_tensorrt, NAME
 import numpy as np
 import pytest
 
@@ -13,3 +17,36 @@ def quarters():
     bgr[96:, :160, 0] = 200
     bgr[96:, 160:] = 255
     return bgr
+
+
+@pytest.fixture(scope='module')
+def library(tmp_path_factory):
+    """Return the file of what stands for NVIDIA's driver."""
+    return make_driver(tmp_path_factory.mktemp('driver'))
+
+
+@pytest.fixture
+def trt(monkeypatch, library, tmp_path):
+    """Put both stand-ins in place, with a cache of the test's own."""
+    from demt_perception.inference import engines
+    from demt_perception.inference.engines import cuda
+
+    module = make_tensorrt(ctypes.CDLL(str(library)))
+    monkeypatch.setitem(sys.modules, 'tensorrt', module)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    monkeypatch.delattr(engines, 'tensorrt', raising=False)
+    monkeypatch.setattr(cuda, 'LIBRARY', str(library))
+    monkeypatch.setenv('DEMT_CACHE', str(tmp_path / 'cache'))
+    yield module
+    sys.modules.pop(NAME, None)
+
+
+@pytest.fixture
+def driver(library, trt):
+    """Return the driver; a test is to leave nothing on its GPU."""
+    opened = ctypes.CDLL(str(library))
+    before = opened.host_live()
+    yield opened
+    opened.host_break(0)
+    opened.host_graphs(0)
+    assert opened.host_live() == before

@@ -41,9 +41,17 @@ def test_another_process_builds_and_this_one_only_loads(order):
     assert again == []
 
 
-def test_without_a_cache_this_process_builds(order, monkeypatch):
-    monkeypatch.setenv('DEMT_CACHE', 'off')
-    assert 'built in' in load_or_build_apart(lambda line: None, **order).engine.reason
+@pytest.mark.parametrize('cache', ['off', '~no_such_user/engines'])
+def test_without_a_cache_this_process_builds_and_no_other(order, monkeypatch, cache):
+    def start(*arguments, **options):
+        raise AssertionError('what it built could not come here')
+
+    monkeypatch.setenv('DEMT_CACHE', cache)
+    monkeypatch.setattr(building_apart.subprocess, 'Popen', start)
+    said = []
+    predictor = load_or_build_apart(said.append, **order)
+    assert 'built in' in predictor.engine.reason and 'not kept' in predictor.engine.reason
+    assert said.count('openvino compiles the graph in f32') == 1
 
 
 def test_a_compiler_that_crashes_is_an_error(order, monkeypatch, tmp_path):

@@ -75,6 +75,29 @@ def entry_in(folder):
     return folder / (KEY.stem() + '.engine')
 
 
+class NotHereError(Exception):
+    """What an entry refers to is not there."""
+
+
+@pytest.mark.parametrize('passed_on', [NotHereError, (ValueError, NotHereError)])
+def test_what_is_to_be_passed_on_is_and_the_entry_stays(folder, passed_on):
+    get()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def load(payload):
+        raise NotHereError
+
+    def build():
+        raise AssertionError('it is to build nothing')
+
+    with pytest.raises(NotHereError):
+        cached(KEY, build, bytes, load, passed_on=passed_on)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert get() == 'loaded from the cache'
+    engine, text = cached(KEY, lambda: PAYLOAD, bytes, load, passed_on=ValueError)
+    assert 'was of no use (NotHereError)' in text
+
+
 def test_processes_that_start_together_build_once(tmp_path):
     processes = [start(1.0) for _ in range(3)]
     texts = sorted(said(process) for process in processes)

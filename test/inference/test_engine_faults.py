@@ -13,6 +13,7 @@ from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.cache import entry
 from demt_perception.inference.cache.entry import HEADER
 from demt_perception.inference.engines import create_engine
+from demt_perception.inference.preprocess import Preprocessor
 from demt_perception.model_card import load_card, ModelCardError, save_card
 
 SHAPE = (1, 3, 96, 160)
@@ -100,13 +101,11 @@ def test_a_failure_in_the_middle_of_a_stream_is_one_frame(tiny_model, name, monk
     pytest.importorskip(name)
     predictor = Predictor(tiny_model, name, 1, precision='f32')
     wanted = depth(predictor)
-    prepare = predictor._preprocess
-    for broken in (lambda bgr: np.zeros((1, 3, 5), np.float32),
-                   lambda bgr: np.full(SHAPE, np.nan, np.float32)):
-        predictor._preprocess = broken
-        with pytest.raises(EngineError):
-            predictor.predict(BGR)
-        predictor._preprocess = prepare
+    for broken in np.zeros((1, 3, 5), np.float32), np.full(SHAPE, np.nan, np.float32):
+        with monkeypatch.context() as damage:
+            damage.setattr(Preprocessor, '__call__', lambda self, bgr, broken=broken: broken)
+            with pytest.raises(EngineError):
+                predictor.predict(BGR)
         np.testing.assert_array_equal(depth(predictor), wanted)
     predictor.close()
     with pytest.raises(EngineError, match='closed'):

@@ -1,5 +1,8 @@
 """Rates of tasks, and engines for the sets of tasks that are asked for."""
 
+from dataclasses import replace
+import shutil
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from demt_perception.inference import Predictor
 from demt_perception.inference.rates import due
 from demt_perception.inference.task_sets import ASKS, MOST, PATIENCE, REST, TaskSets
+from demt_perception.model_card import file_sha256, load_card, save_card
 
 TASKS = ('semseg', 'depth', 'normals', 'edge')
 PICTURE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
@@ -137,6 +141,54 @@ def test_where_it_fails_the_whole_model_goes_on_and_it_is_not_tried_again(asking
     assert len(asking.said) == 1
     assert 'gone' in asking.said[0]
     assert 'the whole model serves' in asking.said[0]
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Return the list of the predictors that are closed."""
+    predictors, close = [], Predictor.close
+    monkeypatch.setattr(
+        Predictor, 'close', lambda self: (predictors.append(self), close(self)))
+    return predictors
+
+
+def test_a_model_that_was_exchanged_on_disk_gives_no_engine_and_the_loaded_one_goes_on(
+        tiny_model, tmp_path, closed):
+    """Exported into the same folder while the node runs, trained at another scale of depth."""
+    onnx = pytest.importorskip('onnx', reason='changes the graph')
+    folder = shutil.copytree(tiny_model, tmp_path / 'model')
+    asking = Asking(folder)
+    asking.ask('depth')
+    model = onnx.load(folder / 'model.onnx')
+    metres = next(one for one in model.graph.initializer if one.name == 'metres')
+    metres.CopyFrom(onnx.numpy_helper.from_array(np.float32(20), 'metres'))
+    onnx.save(model, folder / 'model.onnx')
+    save_card(replace(load_card(folder), onnx_sha256=file_sha256(folder / 'model.onnx')), folder)
+    asking.ask('depth', times=3 * ASKS)
+    assert asking.sets.sets == []
+    assert asking.said == ['tasks depth get no engine of their own, the whole model serves: '
+                           f'{folder} holds another model by now']
+    assert len(closed) == 1
+    assert closed[0].card.tasks == ('depth',)
+    asking.sets.close()
+
+
+def test_what_was_prepared_since_the_last_look_is_not_prepared_again(asking, closed):
+    """The thread ends while a frame is between taking over and choosing."""
+    card = asking.sets._card
+
+    def late(tasks):
+        if asking.sets.preparing is not None:
+            asking.sets.preparing.join()
+        return card(tasks)
+
+    asking.sets._card = late
+    asking.ask('depth', times=2 * ASKS, wait=False)
+    assert asking.sets.sets == [('depth',)]
+    assert len(asking.said) == 1
+    assert not closed
+    asking.sets.close()
+    assert len(closed) == 2
 
 
 def test_closed_while_an_engine_is_prepared(tiny_model):

@@ -18,7 +18,7 @@ from six_task_model import make_model
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.engines import create_engine
 from demt_perception.inference.engines import torch as engine
-from demt_perception.inference.engines.picture import halvings, picture_graph
+from demt_perception.inference.engines.picture import halvings, picture_graph, SIZES
 from demt_perception.inference.engines.torch_graph import convert
 from demt_perception.inference.engines.torch_ops import cut
 from demt_perception.inference.engines.torch_picture import TorchPicture
@@ -165,6 +165,47 @@ def test_the_picture_graph_is_the_cpu_path(tiny_model, size, steps, seed):
     assert np.abs(seen - wanted).max() <= limit
     again = TorchPicture(torch.empty(1, 3, *input_size), card)(bgr)
     np.testing.assert_allclose(again.numpy(), seen, atol=2e-3)
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Return the list of the shapes of pictures that torch is prepared for."""
+    shapes, prepare = [], TorchPicture._prepare
+    monkeypatch.setattr(TorchPicture, '_prepare', lambda self, shape: (
+        shapes.append(shape), prepare(self, shape))[1])
+    return shapes
+
+
+def test_pictures_of_two_cameras_in_turn_are_prepared_for_once_each(tiny_model, prepared):
+    def fresh():
+        return TorchPicture(torch.empty(1, 3, 64, 96), load_card(tiny_model))
+
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((70, 90), (150, 200))]
+    wanted = [fresh()(bgr) for bgr in pictures]
+    prepared.clear()
+    make, ready = fresh(), []
+    for bgr, image in list(zip(pictures, wanted, strict=True)) * 3:
+        ready.append(make.ready(bgr.shape))
+        np.testing.assert_array_equal(make(bgr), image)
+    assert ready == [False] * 2 + [True] * 4
+    assert prepared == [(70, 90, 3), (150, 200, 3)]
+
+
+def test_sizes_beyond_those_that_torch_is_prepared_for_are_left_to_the_cpu(tiny_model, prepared):
+    card, size = load_card(tiny_model), (64, 96)
+    image = torch.empty(1, 3, *size)
+    make, on_cpu = TorchPicture(image, card), Preprocessor(card, size)
+    pictures = [cv2.GaussianBlur(np.random.default_rng(n).integers(
+        0, 256, (40 + 9 * n, 130, 3), np.uint8), (3, 3), 0) for n in range(SIZES + 2)]
+    for n, bgr in enumerate(pictures):
+        assert make.ready(bgr.shape) == (n >= SIZES)
+        seen, wanted = np.asarray(make(bgr)), on_cpu(bgr)
+        # As of the picture graph above; none of these is halved.
+        assert np.abs(seen - wanted).max() <= (1.1 if n < SIZES else 0) / min(card.std)
+        assert make.ready(bgr.shape)
+    assert prepared == [bgr.shape for bgr in pictures[:SIZES]]
+    assert make(pictures[0]) is image, 'those that it is prepared for go on'
 
 
 def quantised():

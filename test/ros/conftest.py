@@ -69,3 +69,13 @@ def shared_node(ros, tiny_model):
                       'the shared node')
     tester.spin_until(lambda: tester.state('/shared') == 'active', 'the shared node')
     return node
+
+
+@pytest.fixture
+def freed(monkeypatch):
+    """Return the list of the predictors that are closed."""
+    from demt_perception.inference import Predictor
+
+    closed, close = [], Predictor.close
+    monkeypatch.setattr(Predictor, 'close', lambda self: (closed.append(self), close(self)))
+    return closed

@@ -9,72 +9,19 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 pytest.importorskip('onnxruntime')
 
-from node_testing import free_domain
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode
+from exchanging import exchanging, SECONDS
 from sensor_msgs.msg import Image
 
 from demt_perception.inference import Predictor
 from demt_perception.model_card import load_card, save_card
 from demt_perception.ros import exchange
-from demt_perception.ros.exchange import Exchange
-from demt_perception.ros.parameters import declare_parameters, read_settings
 from demt_perception.ros.perception import Perception
-
-SECONDS = 60
-
-
-class Bench:
-    """A node with a model at work, and what exchanges it."""
-
-    def __init__(self, executor, node, folder):
-        self.executor, self.folder = executor, folder
-        self.go_on = threading.Event()   # that threads which load wait for
-        self.go_on.set()
-        settings = replace(read_settings(lambda name: node.get_parameter(name).value),
-                           model=str(folder), engine='onnxruntime', threads=1)
-        self.perception = Perception(node, settings, Predictor(folder, 'onnxruntime', 1))
-        self.exchange = Exchange(node)
-
-    def do(self, coroutine, *arguments, meanwhile=lambda: None):
-        """Return what a coroutine gives; ``meanwhile`` is called once it waits for a thread."""
-        self.go_on.clear()
-        task = self.executor.create_task(coroutine, *arguments)
-        while not (self.exchange.is_loading() or task.done()):
-            self.executor.spin_once(1)
-        meanwhile()
-        self.go_on.set()
-        self.executor.spin_until_future_complete(task, SECONDS)
-        assert task.done()
-        return task.result()
-
-    @property
-    def engine(self):
-        return self.perception.inference()
 
 
 @pytest.fixture
 def bench(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv('DEMT_CACHE', str(tmp_path / 'engines'))
-    folder = shutil.copytree(tiny_model, tmp_path / 'model')
-    context = Context()
-    context.init(domain_id=free_domain())
-    node = LifecycleNode('exchanged', context=context)
-    declare_parameters(node)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    made = Bench(executor, node, folder)
-    aside = exchange.aside
-    monkeypatch.setattr(exchange, 'aside', lambda load, done: aside(
-        lambda: made.go_on.wait(SECONDS) and load(), done))
-    yield made
-    made.go_on.set()
-    if not made.perception.closed:
-        made.perception.close()
-    executor.shutdown()
-    node.destroy_node()
-    context.try_shutdown()
+    with exchanging(tiny_model, tmp_path, monkeypatch) as bench:
+        yield bench
 
 
 def test_another_model_takes_over_with_all_its_tasks(bench, tmp_path):
@@ -166,14 +113,6 @@ def test_where_the_shape_cannot_be_had_it_is_not_tried_again(bench):
     assert bench.perception.size_to_match() is None
 
 
-@pytest.fixture
-def freed(monkeypatch):
-    """Return the list of the predictors that are closed."""
-    closed, close = [], Predictor.close
-    monkeypatch.setattr(Predictor, 'close', lambda self: (closed.append(self), close(self)))
-    return closed
-
-
 def choose_lamps(bench):
     bench.perception.settings = replace(bench.perception.settings, classes=('lamp',))
 
@@ -194,7 +133,7 @@ def test_another_shape_that_cannot_be_gone_on_with_is_freed_and_not_tried_again(
              meanwhile=lambda: choose_lamps(bench))
     assert bench.perception._predictors.whole is before
     assert len(freed) == 1 and freed[0] is not before
-    assert bench.perception.settings.image_size == (96, 48)
+    assert bench.perception.settings.image_size is None
     assert bench.perception.size_to_match() is None
 
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from demt_perception.inference import Predictor
+from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.task_sets import TaskSets
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.frame import Picture, too_old_text, Wanted
@@ -189,6 +189,55 @@ def test_what_is_not_alike_goes_one_by_one_and_a_bad_one_spoils_no_other(togethe
     else:
         wait_for(lambda: len(cameras[0].results) == 1)
         assert cameras[0].results[0].predictions.tasks == ('depth',)
+
+
+def test_of_a_batch_that_fails_only_the_bad_frame_is_dropped(together):
+    """At this scale nothing is left of a small picture: seen only when the model is to run."""
+    model, cameras, start = together
+    for camera in cameras:
+        camera.listeners = Wanted(frozenset({'semantic/image'}), ('semseg',), 0.01)
+    start(np.full((720, 1280, 3), 90, np.uint8), np.full((120, 160, 3), 90, np.uint8))
+    wait_for(lambda: cameras[0].results and cameras[1].statistics.snapshot().dropped)
+    assert cameras[0].results[0].predictions.size == (7, 13)
+    assert not cameras[1].results
+    assert [camera.statistics.snapshot().drops for camera in cameras] == [{}, {'engine_error': 1}]
+
+
+def test_where_only_the_batch_fails_no_frame_is_dropped_and_the_engine_works(together):
+    model, cameras, start = together
+    batches = []
+
+    def fail(images):
+        batches.append(len(images))
+        raise EngineError('out of memory')
+
+    model._batch.run = fail
+    pipeline = start(IMAGE, IMAGE)
+    wait_for(lambda: all(camera.results for camera in cameras))
+    assert batches == [2]
+    assert [camera.statistics.snapshot().drops for camera in cameras] == [{}, {}]
+    assert pipeline.works and pipeline._failures.frames == 0
+
+
+def test_a_batch_that_fails_after_it_was_given_up_is_not_run_one_by_one(together):
+    """Each frame of it could hang as long again, in an engine that is to be closed."""
+    model, cameras, start = together
+    at_work, go_on, runs = threading.Event(), threading.Event(), []
+
+    def hang(images):
+        at_work.set()
+        assert go_on.wait(20)
+        raise EngineError('the device is lost')
+
+    model._batch.run, model.engine.run = hang, runs.append
+    pipeline = start(IMAGE, IMAGE)
+    assert at_work.wait(20)
+    pipeline.give_up_hung(1.0)   # sees it inside
+    assert 'has not come back' in pipeline.give_up_hung(3600.0)
+    go_on.set()
+    wait_for(lambda: not pipeline.lost)
+    assert not runs
+    assert [camera.statistics.snapshot().drops for camera in cameras] == [{'engine_hung': 1}] * 2
 
 
 def test_stop_ends_both_threads_at_any_moment(predictor):

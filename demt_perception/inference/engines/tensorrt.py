@@ -23,6 +23,7 @@ from demt_perception.model_card import ModelCard
 
 OLDEST = 10, 3
 
+
 class TensorRtEngine:
     """A plan loaded on the GPU at one input shape."""
 

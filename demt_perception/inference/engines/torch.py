@@ -48,11 +48,14 @@ class TorchEngine:
         self._names = names
         self._image = image
         self._threads = threads
+        self._picture: TorchPicture | None = None
         self._staging = torch.empty(image.shape, pin_memory=True) if cuda else None
 
     def preprocessor(self, card: ModelCard) -> TorchPicture | None:
         """Return what resizes and normalises on the GPU; None leaves that to the CPU."""
-        return TorchPicture(self._image, card) if self._image.device.type == 'cuda' else None
+        if self._image.device.type == 'cuda':
+            self._picture = TorchPicture(self._image, card)
+        return self._picture
 
     def postprocessor(self) -> TorchMaps | None:
         """Return what makes outputs at the pictures' size on the GPU; None: the CPU is to."""
@@ -82,6 +85,8 @@ class TorchEngine:
     def close(self) -> None:
         """Free graph and buffers."""
         self._call = None
+        if self._picture is not None:   # which the predictor still holds
+            self._picture.close()
 
     def _upload(self, image: np.ndarray) -> None:
         if self._staging is None:

@@ -48,6 +48,10 @@ class TorchPicture:
             self._image.copy_(path.convert(path.picture)[0])
         return self._image
 
+    def close(self) -> None:
+        """Free what was prepared."""
+        self._paths.clear()
+
     def _prepare(self, shape: tuple[int, ...]) -> _Path:
         height, width = self._image.shape[2:]
         graph = picture_graph(
