@@ -13,11 +13,11 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from demt_perception.parameter_file import node_parameters
 from demt_perception.ros.launching import (
     cameras_of,
     node_remappings,
@@ -61,8 +61,8 @@ ARGUMENTS = (
         description='parameter YAML; empty = config/<target>.yaml of this package'),
     DeclareLaunchArgument('namespace', default_value='', description='namespace of all nodes'),
     DeclareLaunchArgument(
-        'use_sim_time', default_value='false', choices=['true', 'false'],
-        description='take the time from /clock'),
+        'use_sim_time', default_value='', choices=['', 'true', 'false'],
+        description='take the time from /clock; empty = as the parameter file says'),
     DeclareLaunchArgument(
         'autostart', default_value='', choices=['', 'true', 'false'],
         description='configure and activate the node by itself; empty = as the parameter file '
@@ -89,9 +89,13 @@ def start_nodes(context: LaunchContext) -> list:
         target = detect_target()
     params_file = value('params_file') or str(SHARE / 'config' / f'{target}.yaml')
     cameras = cameras_of(value('cameras'), value('source'), value('image_topic'))
-    parameters: dict = {'use_sim_time': value('use_sim_time') == 'true'}
+    given: dict = {}
+    if value('use_sim_time'):
+        given['use_sim_time'] = value('use_sim_time') == 'true'
     if value('image_transport'):
-        parameters['image_transport'] = value('image_transport')
+        given['image_transport'] = value('image_transport')
+    # The file is the perception node's; what sends to it must have the same clock and transport.
+    shared = shared_parameters(params_file, value('namespace')) | given
     own: dict = {'autostart': value('autostart') == 'true'} if value('autostart') else {}
     if value('cameras'):
         own['cameras'] = [camera.name for camera in cameras]
@@ -104,7 +108,7 @@ def start_nodes(context: LaunchContext) -> list:
         LogInfo(msg=f'demt_perception: target {target}, parameters {params_file}'),
         Node(
             package='demt_perception', executable='perception_node', name='demt_perception',
-            parameters=[params_file, parameters | own],
+            parameters=[params_file, given | own],
             remappings=node_remappings(cameras), respawn=value('respawn') == 'true',
             respawn_delay=2.0, **common),
     ]
@@ -113,27 +117,36 @@ def start_nodes(context: LaunchContext) -> list:
             package='demt_perception', executable='camera_source',
             name=f'{camera.name}_camera' if camera.name else 'camera',
             # As text: a source of 0 would become a number.
-            parameters=[parameters, {
+            parameters=[shared, {
                 name: ParameterValue(text, value_type=str) for name, text in source_parameters(
                     camera, value('camera_info_file'), value('device_format')).items()}],
             remappings=source_remappings(camera), **common)
         for camera in cameras if camera.source]
+    if value('rviz') == 'true':
+        actions.append(Node(
+            package='rviz2', executable='rviz2', name='rviz', namespace=value('namespace'),
+            arguments=['-d', str(SHARE / 'config' / 'perception.rviz')],
+            parameters=[{'use_sim_time': shared.get('use_sim_time', False)}]))
     return actions
+
+
+def shared_parameters(params_file: str, namespace: str) -> dict:
+    """Return what the parameter file says to the perception node of transport and clock."""
+    place = namespace.strip('/')
+    try:
+        found = node_parameters(
+            params_file, f'/{place}/demt_perception' if place else '/demt_perception')
+    except (OSError, ValueError) as error:
+        raise ValueError(f'params_file {params_file} cannot be read: {error}') from error
+    return {key: found[key] for key in ('image_transport', 'use_sim_time') if key in found}
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return arguments, environment and nodes."""
     # Fast DDS loses large images with its defaults; the nodes started here send many.
     environment = transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ)
-    rviz = Node(
-        package='rviz2', executable='rviz2', name='rviz',
-        namespace=LaunchConfiguration('namespace'),
-        arguments=['-d', str(SHARE / 'config' / 'perception.rviz')],
-        parameters=[{'use_sim_time': LaunchConfiguration('use_sim_time')}],
-        condition=IfCondition(LaunchConfiguration('rviz')))
     return LaunchDescription([
         *ARGUMENTS,
         *(SetEnvironmentVariable(name, text) for name, text in environment.items()),
         OpaqueFunction(function=start_nodes),
-        rviz,
     ])

@@ -9,7 +9,11 @@ import tempfile
 from typing import Any
 import zlib
 
-from demt_perception.bags.compression import decompress_file, message_decompressor
+from demt_perception.bags.compression import (
+    decompress_file,
+    message_decompressor,
+    message_decompressor_if_needed,
+)
 from demt_perception.bags.mcap_storage import McapStorage
 from demt_perception.bags.metadata import Metadata, METADATA_FILE, read_metadata
 from demt_perception.bags.records import BagError, IncompleteBagError, Message, Topic
@@ -43,6 +47,8 @@ class Bag:
         try:
             if metadata.compression_mode == 'message':
                 self._decompress = message_decompressor(path)
+            elif metadata.compression_mode == 'unknown':
+                self._decompress = message_decompressor_if_needed(path)
             for file in metadata.files:
                 self._storages.append(self._open_storage(file))
         except BaseException:
@@ -133,7 +139,7 @@ def open_bag(path: str | Path) -> Bag:
     """
     path = Path(path)
     if is_storage_file(path):
-        return Bag(path, Metadata((path,), {}, '', ''))
+        return Bag(path, Metadata((path,), {}, '', 'unknown'))
     if (path / METADATA_FILE).is_file():
         return Bag(path, read_metadata(path))
     files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
@@ -141,7 +147,7 @@ def open_bag(path: str | Path) -> Bag:
     if not files:
         raise BagError(f'{path} is not a bag: want a folder with {METADATA_FILE}, or a file that '
                        f'ends in one of {STORAGE_SUFFIXES}')
-    return Bag(path, Metadata(files, {}, '', ''))
+    return Bag(path, Metadata(files, {}, '', 'unknown'))
 
 
 def holds_bag(folder: Path) -> bool:

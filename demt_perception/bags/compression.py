@@ -12,6 +12,7 @@ MOST_TIMES, ALWAYS_FINE = 1000, 1 << 30
 LEFT_FREE = 1 << 30
 """Bytes of the disk that unpacking leaves free; of a small disk a tenth."""
 _PART = 1 << 20
+_MAGIC = b'\x28\xb5\x2f\xfd'   # of zstd; CDR begins with 0
 
 
 def _zstandard(path: Path) -> Any:
@@ -75,3 +76,24 @@ def message_decompressor(path: Path) -> Callable[[bytes], bytes]:
             raise BagError(f'{path}: a message cannot be decompressed: {error}') from error
 
     return decompress
+
+
+def message_decompressor_if_needed(path: Path) -> Callable[[bytes], bytes]:
+    """Return the function that decompresses one message, where it is compressed.
+
+    For storage files without a metadata.yaml, which alone says so: they look like all others.
+
+    Raises:
+        BagError: as of ``message_decompressor``, all by the function.
+    """
+    decompress: Callable[[bytes], bytes] | None = None
+
+    def decompress_if_needed(data: bytes) -> bytes:
+        nonlocal decompress
+        if not data.startswith(_MAGIC):
+            return data
+        if decompress is None:
+            decompress = message_decompressor(path)
+        return decompress(data)
+
+    return decompress_if_needed

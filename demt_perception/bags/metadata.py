@@ -17,13 +17,13 @@ _ROOT = 'rosbag2_bagfile_information'
 
 @dataclass(frozen=True)
 class Metadata:
-    """What ``metadata.yaml`` says of a bag.
+    """What is known of a bag before its storage files are opened, mostly by ``metadata.yaml``.
 
     Attributes:
         files: storage files, in recording order.
         counts: number of messages recorded, by topic name.
         compression: '' or 'zstd'.
-        compression_mode: '', 'file' or 'message'.
+        compression_mode: '', 'file', 'message', or 'unknown' where there is no metadata.yaml.
     """
 
     files: tuple[Path, ...]

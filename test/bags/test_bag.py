@@ -83,6 +83,14 @@ def test_messages_compressed_one_by_one(tmp_path, write_storage):
     assert read(tmp_path, '/a', '/b') == ROWS
 
 
+def test_messages_compressed_one_by_one_without_metadata(tmp_path, write_storage):
+    """As a recorder that was killed leaves them, and where the file alone is given."""
+    file = write_storage(
+        tmp_path / 'bag_0', [(n, t, zstandard.compress(d)) for n, t, d in ROWS])
+    for path in tmp_path, file:
+        assert read(path, '/a', '/b') == ROWS
+
+
 @pytest.mark.parametrize('compression', ['lz4', 'zstd', 'none'])
 def test_chunk_compressions_of_mcap(tmp_path, compression):
     from mcap.writer import CompressionType

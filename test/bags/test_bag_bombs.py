@@ -167,10 +167,13 @@ def test_a_file_that_unpacks_to_more_than_there_is_room(tmp_path, monkeypatch):
     # A small disk is no reason.
     assert len(read_all(path)) == len(ROWS)
 
+
 @pytest.mark.parametrize('tell', [True, False])
 def test_a_message_that_unpacks_to_too_much(tmp_path, monkeypatch, tell):
+    """Whether metadata.yaml says that messages are compressed, or nothing does."""
     monkeypatch.setattr(bag_compression, 'MOST_BYTES', MIB)
     write_sqlite3(tmp_path / 'a.db3', [('/a', 1, packed('zstd', bytes(64 * MIB), tell))])
+    refused(tmp_path, 'a compressed message claims' if tell else 'a message cannot')
     write_metadata(tmp_path, ['a.db3'], {'/a': 1}, ('zstd', 'MESSAGE'))
     refused(tmp_path, 'message')
 

@@ -46,6 +46,15 @@ def test_zstandard(tmp_path, without, mode):
         open_bag(tmp_path)
 
 
+def test_zstandard_for_messages_without_metadata(tmp_path, without):
+    """Told by the first message: before, nothing says that they are compressed."""
+    zstandard = pytest.importorskip('zstandard', reason='zstandard is not installed')
+    write_sqlite3(tmp_path / 'a.db3', [(n, t, zstandard.compress(d)) for n, t, d in ROWS])
+    without('zstandard')
+    with open_bag(tmp_path) as bag, pytest.raises(BagError, match=r'is compressed; .*zstandard'):
+        next(bag.messages(['/chatter']))
+
+
 def test_rosbags(tmp_path, without, monkeypatch):
     """For ROS 1; and what of ROS 2 needs none of it goes on."""
     write_sqlite3(tmp_path / 'a.db3', ROWS)

@@ -1,6 +1,9 @@
 """Launch tests run by launch_testing's plugin of pytest, which distributions with ROS load."""
 
 import pytest
+from stand_ins import launch_file, run_launch
+
+__all__ = ['launch_file', 'run_launch']   # the fixtures
 
 
 def pytest_collection_modifyitems(config, items):

@@ -154,9 +154,3 @@ def test_the_transport_environment_leaves_the_users_own(own):
     assert not added.keys() & own.keys()
     if 'MALLOC_TOP_PAD_' not in own:
         assert '/x.xml' not in added.values()
-
-
-def test_the_bag_is_played_after_the_transport_is_set():
-    """In a launch file the order counts: only what follows gets the environment."""
-    text = (ROOT / 'launch' / 'rosbag.launch.py').read_text()
-    assert text.index('IncludeLaunchDescription(') < text.index('ExecuteProcess(\n')
