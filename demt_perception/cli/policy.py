@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='as the parameter cameras of the node (default: one without a name)')
     parser.add_argument('--remap', action='append', default=[], metavar='FROM:=TO', type=_remap,
                         help="as of the node, for image or CAMERA/image: where its camera's "
-                        'images are')
+                        'images are; and for camera_info, which is beside them otherwise')
     parser.add_argument('--compressed', action='store_true',
                         help='the node has image_transport:=compressed')
     parser.add_argument('--node', default='demt_perception', metavar='NAME', type=_camera,
@@ -45,7 +45,7 @@ def _namespace(text: str) -> str:
 
 
 def _remap(text: str) -> tuple[str, str]:
-    match = re.fullmatch(f'((?:{NAME}/)?image):=(/?{NAME}(?:/{NAME})*)', text)
+    match = re.fullmatch(f'((?:{NAME}/)?(?:image|camera_info)):=(/?{NAME}(?:/{NAME})*)', text)
     if match is None:
         raise argparse.ArgumentTypeError(
             f'{text!r}: want, say, image:=/camera/image_raw or front/image:=/front/image_raw')

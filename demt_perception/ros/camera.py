@@ -13,13 +13,14 @@ from demt_perception.ros.camera_model import cropped_camera_info, focal_lengths
 from demt_perception.ros.compressed import decode
 from demt_perception.ros.conversions import to_bgr
 from demt_perception.ros.frame import Picture, Result, Wanted
-from demt_perception.ros.frame_statistics import Snapshot, Statistics
+from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, Snapshot, Statistics
 from demt_perception.ros.namesakes import namesake_text
 from demt_perception.ros.outlet import Outlet
 from demt_perception.ros.parameters import Settings
 from demt_perception.ros.pipeline import Pipeline
 from demt_perception.ros.reception import Reception
 from demt_perception.ros.self_check import CameraCheck, HEALTH
+from demt_perception.ros.stamps import since_stamp
 
 
 class Camera:
@@ -112,11 +113,11 @@ class Camera:
         self._trouble = trouble
         return snapshot, trouble
 
-    def frame_age(self) -> float:
-        """Return the node's time minus the newest stamp in seconds; -1 before the first frame."""
+    def frame_age(self) -> float | None:
+        """Return the node's time minus the newest stamp, see ``since_stamp``; None before it."""
         if self.reception is None or self.reception.newest is None:
-            return -1.0
-        return (self.now() - self.reception.newest) / 1e9
+            return None
+        return since_stamp(self.now(), self.reception.newest)
 
     @property
     def max_age(self) -> float:
@@ -155,13 +156,17 @@ class Camera:
     def wanted(self, card: ModelCard) -> Wanted | None:
         """Return what is to be published of the next frame, of a model; None for nothing."""
         chosen = self.chosen
-        tasks = due((name for name in card.tasks if chosen is None or name in chosen),
-                    self.settings.every, self._frame)
+        published = tuple(name for name in card.tasks if chosen is None or name in chosen)
+        tasks = due(published, self.settings.every, self._frame)
         self._frame += 1
         topics, needed = self._outlet.wanted(card, tasks)
         if tasks and not topics and self.self_check.wants_frame():
             topics, needed = frozenset({HEALTH}), tasks
-        return Wanted(topics, needed, self.settings.output_scale) if topics else None
+        if topics:
+            return Wanted(topics, needed, self.settings.output_scale)
+        waits = tasks != published and self._outlet.wanted(card, published)[0]
+        self.statistics.note(NOT_DUE if waits else NOT_WANTED)
+        return None
 
     def publish(self, result: Result) -> dict[str, float]:
         """Publish everything wanted; return the seconds of filling and sending by topic."""

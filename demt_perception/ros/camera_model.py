@@ -8,6 +8,8 @@ import copy
 import math
 from typing import Any
 
+from demt_perception.inference.distortion import FISHEYE, is_known
+
 
 class BadCameraInfoError(ValueError):
     """A camera_info cannot be used with the images beside it; the text says why."""
@@ -83,8 +85,13 @@ def scaled_camera_info(info: Any, width: int, height: int) -> Any:
 
 
 def is_distorted(info: Any) -> bool:
-    """Tell whether the camera's raw image is distorted, so that P does not describe it."""
-    return any(value != 0 for value in info.d)
+    """Tell whether the camera's raw image is distorted, so that P does not describe it.
+
+    A fish-eye is with all coefficients 0, too: those are its difference to r = f * theta, and not
+    to a pinhole's r = f * tan(theta).
+    """
+    return any(value != 0 for value in info.d) or (
+        info.distortion_model in FISHEYE and is_known(info.distortion_model, tuple(info.d)))
 
 
 def _focal(info: Any) -> tuple[float, float]:

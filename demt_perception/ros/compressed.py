@@ -2,6 +2,10 @@
 
 Only JPEG and PNG, which is what cameras and image_transport send. The size is read from the
 header first: a few bytes must not make the node allocate gigabytes.
+
+compressed_image_transport sends a Bayer image as the grey picture of its mosaic, and tells so only
+by the ``format``: ``bayer_rggb8; jpeg compressed `` with nothing at the end, where
+``bayer_rggb8; jpeg compressed bgr8`` is a picture that has its colours.
 """
 
 from typing import Any
@@ -12,18 +16,23 @@ import numpy as np
 from demt_perception.inference.picture_file import check_scans, image_size, PNG, png_is_whole
 from demt_perception.inference.preprocess import check_size
 from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.conversions import convert, ENCODINGS
 
 _JPEG_END = b'\xff\xd9'
+_BAYER = 'bayer_'
 
 
 def decode(message: Any) -> np.ndarray:
     """Return a sensor_msgs/CompressedImage as BGR, uint8 HxWx3.
 
-    ``format`` is not looked at: drivers disagree about it, and the data tell.
+    ``format`` is only looked at for what the data do not tell, that they are a Bayer mosaic:
+    drivers disagree about the rest.
 
     Raises:
-        BadImageError: the data are empty, cut short, not JPEG or PNG, or absurdly large.
+        BadImageError: the data are empty, cut short, not JPEG or PNG, or absurdly large; or the
+            format is of a Bayer mosaic that they are not.
     """
+    bayer = message.format.startswith(_BAYER)
     data = bytes(memoryview(message.data))
     checked_size(data, message.format)
     _check_end(data)
@@ -34,13 +43,32 @@ def decode(message: Any) -> np.ndarray:
     try:
         # A camera's picture is as the sensor sees it: an orientation tag would break camera_info.
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8),
+                           cv2.IMREAD_UNCHANGED if bayer else
                            cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if bayer and bgr is not None:
+            bgr = _with_colours(bgr, message.format)
     except cv2.error as error:
         raise BadImageError('decode_failed', f'OpenCV cannot decode it: {error}') from error
     if bgr is None:
         raise BadImageError('decode_failed', f'{len(data)} bytes of format {message.format!r} '
                             'are damaged: check the connection to the camera')
     return bgr
+
+
+def _with_colours(pixels: np.ndarray, text: str) -> np.ndarray:
+    """Return what was decoded of a Bayer image as BGR, uint8 HxWx3."""
+    after = text.partition('compressed')[2].strip()
+    encoding = ENCODINGS.get(f'{text[:len(_BAYER) + 4]}{8 * pixels.itemsize}')
+    if pixels.ndim == 2 and not after and encoding is not None:
+        return convert(pixels, encoding)
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.itemsize == 1 and after:
+        return pixels
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    raise BadImageError(
+        'unknown_encoding', f'a compressed image of {channels} channels has the format {text!r}: '
+        "want the mosaic in one channel with 'bayer_rggb8; png compressed ' (or bggr, gbrg, "
+        "grbg), or three channels with '... compressed bgr8': let image_proc debayer it before "
+        'it is compressed, or take the raw images (image_transport: raw)')
 
 
 def checked_size(data: bytes, text: str) -> tuple[int, int]:

@@ -107,7 +107,7 @@ def to_bgr(message: Any) -> np.ndarray:
         if encoding is None:
             bgr = cv_bridge.CvBridge().imgmsg_to_cv2(message, 'bgr8')
         else:
-            bgr = _convert(_pixels(message, encoding), encoding)
+            bgr = convert(_pixels(message, encoding), encoding)
     except Exception as error:  # cv2.error, and whatever cv_bridge raises
         raise BadImageError(
             'decode_failed', f'an image of {message.width}x{message.height} {message.encoding!r} '
@@ -127,7 +127,8 @@ def _pixels(message: Any, encoding: Encoding) -> np.ndarray:
     return np.require(view, kind.newbyteorder('='), ('C', 'A'))
 
 
-def _convert(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
+def convert(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Return pixels of an encoding, in the machine's byte order, as BGR, uint8 HxWx3."""
     bgr = pixels if encoding.to_bgr is None else cv2.cvtColor(pixels, encoding.to_bgr)
     return bgr if encoding.bytes == 1 else cv2.convertScaleAbs(bgr, alpha=255 / 65535)
 

@@ -12,13 +12,18 @@ WINDOW = 10.0
 PUBLISH = 'publish '
 """Before the topic in the name of a stage: filling and sending one message."""
 
+NOT_DUE, NOT_WANTED = 'not_due', 'not_wanted'
+"""Events: why a frame is idle. It was not the turn of a task that somebody subscribes to, see
+``rates``; or nobody subscribes to an output."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """State at one moment.
 
     Attributes:
-        received, processed, idle: frames since configuration. Idle: nobody wanted an output.
+        received, processed, idle: frames since configuration. Idle: nothing had to be done for
+            them, see ``NOT_DUE``.
         drops: frames dropped, by reason.
         events: other things worth knowing, by name: how often.
         new: by how much reasons and events grew since the snapshot before.
@@ -100,7 +105,7 @@ class Statistics:
                 self._stages[stage].append((now, seconds))
 
     def rest(self) -> None:
-        """Count a frame that nobody wanted an output of."""
+        """Count a frame that nothing has to be done for; why is a note's business."""
         with self._lock:
             self._idle += 1
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from demt_perception.ros.frame_statistics import PUBLISH, Snapshot
+from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, PUBLISH, Snapshot
 
 OK, WARN, ERROR = 0, 1, 2  # levels of diagnostic_msgs/DiagnosticStatus
 
 # Drops that are as they should be: more frames came than the model can do.
 _NORMAL = ('superseded',)
-_NORMAL_EVENTS = ('camera_infos', 'resolution_changed', 'lost_in_transport')
+_NORMAL_EVENTS = ('camera_infos', 'resolution_changed', 'lost_in_transport', NOT_DUE, NOT_WANTED)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,25 @@ class Inference:
     slow: str = ''
     trouble: str = ''
     restarts: int = 0
+
+
+def status_name(node: str, of: str) -> str:
+    """Return the name of a diagnostic status by the node's full name.
+
+    With its namespace: ``/diagnostics`` has none, so that nodes of one name in several would
+    overwrite each other's.
+    """
+    return f'{node.lstrip("/")}: {of}'
+
+
+def told_age(age: float | None) -> float:
+    """Return the age of a frame as it is published: -1 says that it is not known.
+
+    So one that is -1 by chance, to the millisecond that is told, is told to be another.
+    """
+    if age is None:
+        return -1.0
+    return age if abs(age + 1) >= 0.0005 else -1.001
 
 
 def degraded(inference: Inference, snapshot: Snapshot, input_trouble: str,
@@ -54,7 +73,8 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str,
     """Return level and message for people.
 
     Args:
-        state: unconfigured, configuring, inactive, active or finalized.
+        state: unconfigured, configuring, inactive, active or finalized; something may be said of
+            it after a comma.
         failure: why the last transition failed, or ''.
         snapshot: what happened to the frames.
         input_trouble: why no image comes, or that images get lost; ''.
@@ -63,7 +83,7 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str,
     if failure:
         return ERROR, failure
     if state != 'active':
-        warn = state in ('unconfigured', 'configuring')
+        warn = state.partition(',')[0] in ('unconfigured', 'configuring')
         return (WARN if warn else OK), f'{state}: no frames are processed'
     for reason in ('engine_hung', 'engine_error', 'publish_error'):
         if reason in snapshot.new:
@@ -75,21 +95,23 @@ def verdict(state: str, failure: str, snapshot: Snapshot, input_trouble: str,
         return WARN, '; '.join(_counted(snapshot, name) for name in sorted(troubles))
     if slow:
         return WARN, slow
-    if snapshot.idle and not snapshot.output_rate:
+    if snapshot.new.get(NOT_WANTED) and not snapshot.output_rate:
         return OK, f'{snapshot.input_rate:.1f} Hz in; nobody subscribes to an output: at rest'
     latency = snapshot.stages.get('total')
     text = f'{snapshot.input_rate:.1f} Hz in, {snapshot.output_rate:.1f} Hz out'
+    if snapshot.new.get(NOT_DUE) and not snapshot.output_rate:
+        return OK, f'{text}: no task was due that somebody subscribes to (every)'
     return OK, text + (f', {latency[0]:.0f} ms from camera to publication' if latency else '')
 
 
-def values(inference: Inference, snapshot: Snapshot, age: float, memory: float,
+def values(inference: Inference, snapshot: Snapshot, age: float | None, memory: float,
            troubles: Iterable[str] = ()) -> dict[str, str]:
     """Return the pairs of the diagnostic status.
 
     Args:
         inference: what runs.
         snapshot: what happened to the frames.
-        age: seconds since the stamp of the newest frame; negative before the first.
+        age: seconds since the stamp of the newest frame; None where that is not known.
         memory: resident set, MB.
         troubles: see ``degraded``.
     """
@@ -108,7 +130,7 @@ def values(inference: Inference, snapshot: Snapshot, age: float, memory: float,
         if stage.startswith(PUBLISH):  # InferenceStats has them: too many for a status
             continue
         pairs |= {f'{stage}_p50_ms': f'{p50:.2f}', f'{stage}_p95_ms': f'{p95:.2f}'}
-    pairs |= {'last_frame_age_s': f'{age:.3f}', 'rss_mb': f'{memory:.0f}'}
+    pairs |= {'last_frame_age_s': f'{told_age(age):.3f}', 'rss_mb': f'{memory:.0f}'}
     return {key: str(value) for key, value in pairs.items()}
 
 

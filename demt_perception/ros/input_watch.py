@@ -31,9 +31,14 @@ _FEWER = 0.8
 class InputWatch:
     """Judges one image subscription, once for each report."""
 
-    def __init__(self, node: LifecycleNode, topic: str, kind: str, qos: QoSProfile) -> None:
-        """Watch a topic (full name) that the node subscribes to with this type and quality."""
+    def __init__(self, node: LifecycleNode, name: str, topic: str, kind: str, qos: QoSProfile,
+                 ) -> None:
+        """Watch a topic (full name) that the node subscribes to with this type and quality.
+
+        ``name``: what has to be remapped for another one.
+        """
         self._node = node
+        self._name = name
         self._topic = topic
         self._kind = kind
         self._qos = qos
@@ -48,7 +53,8 @@ class InputWatch:
         return silence_text(
             self._topic, self._kind, _qos_text(self._qos), publishers,
             self._foreign_topics(),
-            snapshot.events.get(LOST, 0) - self._lost, self._cure, discovery_hint(os.environ))
+            snapshot.events.get(LOST, 0) - self._lost, self._cure, discovery_hint(os.environ),
+            self._name)
 
     def loss(self, snapshot: Snapshot) -> str:
         """Say how many images were lost on the way since the last snapshot; '' if all is well."""

@@ -56,15 +56,16 @@ def inputs(cameras: Iterable[str], namespace: str, remapped: Mapping[str, str],
     Args:
         cameras: as above.
         namespace: of the node; begins with ``/``.
-        remapped: where ``image``, or ``CAMERA/image``, is remapped to.
+        remapped: where ``image`` and ``camera_info``, or those of ``CAMERA/``, are remapped to.
         compressed: as the parameter ``image_transport``.
     """
     found = set()
     for camera in list(cameras) or ['']:
-        name = f'{camera}{"/" if camera else ""}image'
-        base = _absolute(remapped.get(name, name), namespace)
+        prefix = f'{camera}{"/" if camera else ""}'
+        base = _absolute(remapped.get(f'{prefix}image', f'{prefix}image'), namespace)
+        beside = f'{base.rpartition("/")[0]}/camera_info'
         found |= {f'{base}/compressed' if compressed else base,
-                  f'{base.rpartition("/")[0]}/camera_info'}
+                  _absolute(remapped.get(f'{prefix}camera_info', beside), namespace)}
     return sorted(found)
 
 

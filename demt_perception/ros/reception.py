@@ -61,21 +61,27 @@ class Reception:
         self._info: Any = None if before is None else before._info
         self._without_info = 0
         self.newest: int | None = None
-        # As image_transport has it: the names follow from where `image` is remapped to.
-        base = node.resolve_topic_name(f'{prefix}image')
-        self._topic = f'{base}/compressed' if compressed else base
-        self._info_topic = f'{base.rpartition("/")[0]}/camera_info'
-        self._images = self._subscribe_images(CompressedImage if compressed else Image)
+        # As image_transport has it: the names follow from where `image` is remapped to, but where
+        # they are remapped themselves.
+        name = f'{prefix}image'
+        self._images = self._subscribe_images(
+            CompressedImage if compressed else Image,
+            _remapped_or(node, f'{name}/compressed', f'{node.resolve_topic_name(name)}/compressed')
+            if compressed else name)
+        self._topic = self._images.topic_name
+        base = self._topic.removesuffix('/compressed') if compressed else self._topic
         try:
             self._infos = node.create_subscription(
-                CameraInfo, self._info_topic, self._on_camera_info, _qos(),
-                callback_group=own_group(),
+                CameraInfo, _remapped_or(node, f'{prefix}camera_info',
+                                         f'{base.rpartition("/")[0]}/camera_info'),
+                self._on_camera_info, _qos(), callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
         except Exception:   # an override of its quality of service that cannot be
             node.destroy_subscription(self._images)
             raise
-        self.watch = InputWatch(node, self._images.topic_name,
-                                COMPRESSED if compressed else IMAGE, self._images.qos_profile)
+        self._info_topic = self._infos.topic_name
+        self.watch = InputWatch(node, name, self._topic, COMPRESSED if compressed else IMAGE,
+                                self._images.qos_profile)
 
     def destroy(self) -> None:
         """End the subscriptions."""
@@ -136,24 +142,35 @@ class Reception:
             points = unknown_lens(described) or (
                 'points follow the lens, but depth_image_proc and depthimage_to_laserscan do not')
             self._node.get_logger().warning(
-                f'{self._topic} seems to be unrectified (D of camera_info is not zero, and the '
-                f'topic is not called image_rect): depth and normals are off towards the edges; '
+                f'{self._topic} seems to be unrectified (camera_info has the lens '
+                f'{described.distortion_model!r} with D = {list(described.d)}, and the topic is '
+                'not called image_rect): depth and normals are off towards the edges; '
                 f'{points}; use image_rect of image_proc')
         self._info = described
 
     def _on_lost(self, event: Any) -> None:
         self._statistics.note(LOST, times=event.total_count_change)
 
-    def _subscribe_images(self, kind: type) -> Any:
+    def _subscribe_images(self, kind: type, topic: str) -> Any:
         def subscribe(**events: Any) -> Any:
             return self._node.create_subscription(
-                kind, self._topic, self._on_image, _qos(), callback_group=own_group(),
+                kind, topic, self._on_image, _qos(), callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 event_callbacks=SubscriptionEventCallbacks(**events))
         try:
             return subscribe(message_lost=self._on_lost)
         except UnsupportedEventTypeError:  # not every middleware tells
             return subscribe()
+
+
+def _remapped_or(node: LifecycleNode, name: str, otherwise: str) -> str:
+    """Return a name if a rule remaps it, which subscribing will do; else what follows for it.
+
+    To be subscribed to as it is: a name that is resolved twice is remapped twice, so that rules
+    which swap two cameras would undo themselves.
+    """
+    remapped = node.resolve_topic_name(name) != node.resolve_topic_name(name, only_expand=True)
+    return name if remapped else otherwise
 
 
 def _qos() -> QoSProfile:

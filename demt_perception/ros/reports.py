@@ -7,7 +7,15 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from demt_perception.ros.frame_statistics import Snapshot, total
-from demt_perception.ros.health import degraded, Inference, memory_mb, values, verdict
+from demt_perception.ros.health import (
+    degraded,
+    Inference,
+    memory_mb,
+    status_name,
+    told_age,
+    values,
+    verdict,
+)
 from demt_perception.ros.optional_messages import demt_msgs
 from demt_perception.ros.own_group import own_group
 from demt_perception.ros.perception import Perception
@@ -63,7 +71,7 @@ class Reports:
         if inference.building:
             text = (f'building the engine, {inference.building}; {inference.engine} serves '
                     f'meanwhile; {text}')
-        age = min((age for age in ages if age >= 0), default=-1.0)
+        age = min((age for age in ages if age is not None), default=None)
         message = DiagnosticArray(status=[
             self._status('inference', level, text, inference, whole, age, tuple(troubles)),
             *statuses])
@@ -76,11 +84,12 @@ class Reports:
             self._node.destroy_publisher(self._stats.pop(prefix))
 
     def _status(self, name: str, level: int, text: str, inference: Inference,
-                snapshot: Snapshot, age: float, troubles: tuple[str, ...]) -> DiagnosticStatus:
+                snapshot: Snapshot, age: float | None, troubles: tuple[str, ...],
+                ) -> DiagnosticStatus:
         pairs = values(inference, snapshot, age, memory_mb(), troubles)
         return DiagnosticStatus(
-            level=bytes([level]), name=f'{self._node.get_name()}: {name}', message=text,
-            hardware_id=inference.device,
+            level=bytes([level]), message=text, hardware_id=inference.device,
+            name=status_name(self._node.get_fully_qualified_name(), name),
             values=[KeyValue(key=key, value=value) for key, value in pairs.items()])
 
     def _send_stats(self, prefix: str, message: Any) -> None:
@@ -104,8 +113,8 @@ def _worst(verdicts: list[tuple[int, str, str]]) -> tuple[int, str] | None:
     return level, '; '.join(texts)
 
 
-def _make_stats(inference: Inference, snapshot: Snapshot, age: float, troubles: tuple[str, ...],
-                header: Any) -> Any:
+def _make_stats(inference: Inference, snapshot: Snapshot, age: float | None,
+                troubles: tuple[str, ...], header: Any) -> Any:
     return demt_msgs.InferenceStats(
         header=header, model=inference.model, engine=inference.engine,
         device=inference.device, precision=inference.precision,
@@ -114,5 +123,5 @@ def _make_stats(inference: Inference, snapshot: Snapshot, age: float, troubles: 
         idle=snapshot.idle,
         drop_reasons=list(snapshot.drops), drop_counts=list(snapshot.drops.values()),
         stages=list(snapshot.stages), p50_ms=[p50 for p50, _ in snapshot.stages.values()],
-        p95_ms=[p95 for _, p95 in snapshot.stages.values()], last_frame_age_s=age,
+        p95_ms=[p95 for _, p95 in snapshot.stages.values()], last_frame_age_s=told_age(age),
         degraded=list(troubles), engine_restarts=inference.restarts)

@@ -9,6 +9,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from demt_perception.inference.self_check.watch import Health, SelfCheck
 from demt_perception.ros.frame import Result
+from demt_perception.ros.health import status_name
 from demt_perception.ros.own_group import own_group
 
 HEALTH = 'health'
@@ -101,8 +102,9 @@ class CameraCheck:
     def _status(self, level: bytes, text: str) -> DiagnosticStatus:
         camera = self._prefix.rstrip('/')
         name = f'{camera} self-check' if camera else 'self-check'
-        return DiagnosticStatus(level=level, name=f'{self._node.get_name()}: {name}',
-                                message=text, hardware_id=camera)
+        return DiagnosticStatus(
+            level=level, name=status_name(self._node.get_fully_qualified_name(), name),
+            message=text, hardware_id=camera)
 
     def _log(self, health: Health) -> None:
         now = {reason.name for reason in health.reasons}

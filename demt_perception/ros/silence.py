@@ -32,7 +32,8 @@ class Seen:
 
 
 def silence_text(topic: str, kind: str, ours: str, publishers: Sequence[Seen],
-                 graph: Mapping[str, Sequence[str]], lost: int, cure: str, hint: str = '') -> str:
+                 graph: Mapping[str, Sequence[str]], lost: int, cure: str, hint: str = '',
+                 name: str = 'image') -> str:
     """Explain why nothing arrives.
 
     Args:
@@ -44,15 +45,16 @@ def silence_text(topic: str, kind: str, ours: str, publishers: Sequence[Seen],
         lost: images that the transport says it lost.
         cure: what to do where the transport loses images.
         hint: why publishers may be there and not be found.
+        name: what the node remaps for another topic: ``image`` or ``CAMERA/image``.
     """
     if not publishers:
         return (f'no frame on {topic}: nobody publishes it; '
-                f'{_other_topics(topic, kind, graph)}{hint}')
+                f'{_other_topics(topic, name, kind, graph)}{hint}')
     found = ', '.join(f'{p.node} ({p.type}, {p.qos})' for p in publishers)
     text = f'no frame on {topic}; publishers: {found}; we want {kind}, {ours}: '
     right = [p for p in publishers if p.type == kind]
     if not right:
-        return text + f'the type differs: {_other_topics(topic, kind, graph)}'
+        return text + f'the type differs: {_other_topics(topic, name, kind, graph)}'
     suits = [p for p in right if not p.conflict]
     if not suits:
         return text + (
@@ -89,17 +91,17 @@ def transport_cure(middleware: str) -> str:
     return TRANSPORT_CURE if 'fastrtps' in middleware else OTHER_CURE
 
 
-def _other_topics(topic: str, kind: str, graph: Mapping[str, Sequence[str]]) -> str:
-    images = [name for name, types in sorted(graph.items()) if kind in types and name != topic]
-    other = COMPRESSED if kind == IMAGE else IMAGE
-    others = [name for name, types in sorted(graph.items()) if other in types]
+def _other_topics(topic: str, name: str, kind: str, graph: Mapping[str, Sequence[str]]) -> str:
+    images = [other for other, types in sorted(graph.items()) if kind in types and other != topic]
+    second = COMPRESSED if kind == IMAGE else IMAGE
+    others = [other for other, types in sorted(graph.items()) if second in types]
     if images:
         base = images[0].removesuffix('/compressed')
         return (f'images are on {", ".join(images[:5])}: remap with '
-                f'--ros-args -r image:={base}, or set the launch argument')
+                f'--ros-args -r {name}:={base}, or set the launch argument')
     if others:
         transport = 'compressed' if kind == IMAGE else 'raw'
-        return (f'{other} is on {", ".join(others[:5])}: set image_transport:={transport}, and '
-                f'remap image to {others[0].removesuffix("/compressed")}')
+        return (f'{second} is on {", ".join(others[:5])}: set image_transport:={transport}, and '
+                f'remap {name} to {others[0].removesuffix("/compressed")}')
     return ('no topic has images: start the camera, and check that it has the same '
             'ROS_DOMAIN_ID and network as this node')

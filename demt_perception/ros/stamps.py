@@ -39,12 +39,19 @@ class StampOrder:
         return order
 
 
+def since_stamp(now: int, stamp: int) -> float | None:
+    """Return now minus a stamp in seconds, negative where the stamp is ahead.
+
+    None without a stamp, and before the first message of a simulated clock (now = 0).
+    """
+    return (now - stamp) / SECOND if now > 0 and stamp > 0 else None
+
+
 def age_seconds(now: int, stamp: int) -> float | None:
     """Return how old a frame is; None where that cannot be known.
 
-    Unknown without a stamp, before the first message of a simulated clock (now = 0), and where
-    the stamp is ahead: a clock that was set back, or another machine's.
+    As ``since_stamp``, and where the stamp is ahead: a clock that was set back, or another
+    machine's.
     """
-    if now <= 0 or stamp <= 0 or stamp > now:
-        return None
-    return (now - stamp) / SECOND
+    age = since_stamp(now, stamp)
+    return None if age is None or age < 0 else age

@@ -4,6 +4,8 @@ import math
 import time
 from typing import Any
 
+from demt_perception.ros.health import status_name
+
 SILENCE = 5.0
 """Seconds after which a status is no longer true."""
 UNKNOWN = 3
@@ -41,7 +43,7 @@ class Health:
 
     def __init__(self, node: str) -> None:
         """Begin with none; ``node`` is its full name."""
-        self._prefix = node.rpartition('/')[2] + ': '
+        self._prefix = status_name(node, '')
         self._statuses: dict[str, tuple[float, Any]] = {}
 
     def add(self, message: Any) -> None:

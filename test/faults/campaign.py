@@ -234,7 +234,7 @@ class Bench:
             self.wrong.append(trouble)
 
     def _on_report(self, message):
-        now, name = time.monotonic(), self.name.rpartition('/')[2]
+        now, name = time.monotonic(), self.name.lstrip('/')
         for status in message.status:
             if status.name == f'{name}: inference':
                 self.reports.append((now, Report(status.level[0], status.message, {

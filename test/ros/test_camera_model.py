@@ -119,3 +119,9 @@ def test_distortion():
     assert not is_distorted(camera())
     assert not is_distorted(camera(d=[0.0] * 5))
     assert is_distorted(camera(d=[-0.3, 0.1, 0, 0, 0]))
+
+
+def test_a_fish_eye_is_distorted_with_all_coefficients_0_too():
+    assert is_distorted(camera(d=[0.0] * 4, distortion_model='equidistant'))
+    assert not is_distorted(camera(d=[], distortion_model='equidistant'))
+    assert not is_distorted(camera(d=[0.0] * 4, distortion_model='plumb_bob'))

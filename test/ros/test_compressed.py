@@ -46,6 +46,51 @@ def test_grey_becomes_bgr():
     assert decode(message(encoded('.png', picture()[..., 0]))).shape == (48, 64, 3)
 
 
+def mosaic(pattern, bgr, kind=np.uint8):
+    """Return what a sensor with a Bayer filter sees of a wall of one colour."""
+    values = np.empty((48, 64), kind)
+    for place, letter in enumerate(pattern):
+        values[place // 2::2, place % 2::2] = bgr['bgr'.index(letter)] * (
+            257 if kind == np.uint16 else 1)
+    return values
+
+
+RED = (20, 40, 200)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+def test_a_bayer_mosaic_gets_its_colours(pattern, suffix):
+    data = encoded(suffix, mosaic(pattern, RED))
+    name = {'.jpg': 'jpeg', '.png': 'png'}[suffix]
+    bgr = decode(message(data, f'bayer_{pattern}8; {name} compressed '))
+    assert bgr.shape == (48, 64, 3)
+    np.testing.assert_allclose(bgr[4:-4, 4:-4].astype(int) - RED, 0,
+                               atol=0 if suffix == '.png' else 40)
+
+
+def test_a_bayer_mosaic_of_16_bits_is_scaled_to_8():
+    data = encoded('.png', mosaic('grbg', RED, np.uint16))
+    assert (decode(message(data, 'bayer_grbg16; png compressed '))[4:-4, 4:-4] == RED).all()
+
+
+def test_a_bayer_image_that_has_its_colours_is_taken_as_it_is():
+    np.testing.assert_array_equal(
+        decode(message(encoded('.png'), 'bayer_rggb8; png compressed bgr8')), picture())
+
+
+@pytest.mark.parametrize(('image', 'text'), [
+    (picture(), 'bayer_rggb8; png compressed '),
+    (picture()[..., 0], 'bayer_rggb8; png compressed mono8'),
+    (picture()[..., 0], 'bayer_xggb8; png compressed '),
+    (np.dstack([picture(), picture()[..., :1]]), 'bayer_rggb8; png compressed bgra8')])
+def test_what_claims_to_be_a_bayer_image_and_is_none_is_refused(image, text):
+    with pytest.raises(BadImageError, match='image_proc') as caught:
+        decode(message(encoded('.png', image), text))
+    assert caught.value.reason == 'unknown_encoding'
+    assert repr(text) in str(caught.value)
+
+
 def test_an_orientation_tag_does_not_turn_the_picture():
     exif = (b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0')
     data = encoded()
@@ -92,11 +137,12 @@ def test_a_damaged_header_is_refused():
     assert reason_of(bytes(data)) in ('decode_failed', 'short_data')
 
 
-@given(st.binary(max_size=300), st.sampled_from([b'', b'\xff\xd8', b'\x89PNG\r\n\x1a\n']))
+@given(st.binary(max_size=300), st.sampled_from([b'', b'\xff\xd8', b'\x89PNG\r\n\x1a\n']),
+       st.sampled_from(['jpeg', 'bayer_rggb8; png compressed ', 'bayer_']))
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_give_an_image_or_bad_image_error(data, start):
+def test_any_bytes_give_an_image_or_bad_image_error(data, start, text):
     with contextlib.suppress(BadImageError):
-        assert decode(message(start + data)).ndim == 3
+        assert decode(message(start + data, text)).ndim == 3
 
 
 def test_a_jpeg_of_thousands_of_scans_is_refused():

@@ -7,6 +7,8 @@ from demt_perception.ros.health import (
     Inference,
     memory_mb,
     OK,
+    status_name,
+    told_age,
     values,
     verdict,
     WARN,
@@ -16,7 +18,9 @@ from demt_perception.ros.health import (
 @pytest.mark.parametrize(('state', 'failure', 'snapshot', 'trouble', 'level', 'word'), [
     ('unconfigured', 'no such model', Snapshot(), '', ERROR, 'no such model'),
     ('unconfigured', '', Snapshot(), '', WARN, 'unconfigured'),
+    ('unconfigured, disabled by ~/enable', '', Snapshot(), '', WARN, 'unconfigured, disabled'),
     ('inactive', '', Snapshot(), '', OK, 'inactive'),
+    ('active, disabled by ~/enable', '', Snapshot(), '', OK, 'active, disabled'),
     ('active', '', Snapshot(new={'engine_error': 3}, details={'engine_error': 'boom'}), '',
      ERROR, '3 new, boom'),
     ('active', '', Snapshot(), 'no frame on /image', WARN, 'no frame'),
@@ -24,7 +28,11 @@ from demt_perception.ros.health import (
      WARN, 'wrong_step: 2 new, step is 1'),
     ('active', '', Snapshot(new={'superseded': 9}, input_rate=30, output_rate=21), '', OK,
      '30.0 Hz in, 21.0 Hz out'),
-    ('active', '', Snapshot(idle=3, input_rate=30), '', OK, 'at rest'),
+    ('active', '', Snapshot(idle=3, new={'not_wanted': 3}, input_rate=30), '', OK, 'at rest'),
+    ('active', '', Snapshot(idle=9, new={'not_due': 3}, input_rate=30), '', OK,
+     '30.0 Hz in, 0.0 Hz out: no task was due'),
+    ('active', '', Snapshot(idle=9, new={'not_due': 9}, input_rate=30, output_rate=3), '', OK,
+     '30.0 Hz in, 3.0 Hz out'),
     ('active', '', Snapshot(input_rate=30, output_rate=30, stages={'total': (31.4, 40)}), '', OK,
      '31 ms from camera'),
 ])
@@ -42,7 +50,8 @@ def test_a_slow_engine_is_a_warning_unless_something_is_worse():
 
 
 def test_all_that_is_not_as_it_should_be_has_a_name():
-    usual = Snapshot(new={'superseded': 9, 'camera_infos': 30, 'resolution_changed': 1})
+    usual = Snapshot(new={'superseded': 9, 'camera_infos': 30, 'resolution_changed': 1,
+                          'not_due': 3, 'not_wanted': 2})
     assert degraded(Inference(), usual, '') == ()
     bad = Snapshot(new={'superseded': 9, 'too_old': 1, 'engine_error': 4})
     inference = Inference(building='9 s', slow='it takes 40 ms', trouble='engine_error')
@@ -65,3 +74,16 @@ def test_values_hold_everything_as_text():
 
 def test_memory_is_that_of_this_process():
     assert 5 < memory_mb() < 100_000
+
+
+def test_nodes_of_one_name_in_two_namespaces_have_statuses_of_their_own():
+    assert status_name('/front/eyes', 'inference') == 'front/eyes: inference'
+    assert status_name('/eyes', 'inference') == 'eyes: inference'
+
+
+@pytest.mark.parametrize(('age', 'told'), [
+    (None, '-1.000'), (0.25, '0.250'), (-0.02, '-0.020'), (-3600.0, '-3600.000'),
+    (-1.0, '-1.001'), (-0.9997, '-1.001'), (-1.0004, '-1.001'), (-0.9993, '-0.999')])
+def test_an_age_is_minus_one_only_where_it_is_not_known(age, told):
+    assert values(Inference(), Snapshot(), age, 0)['last_frame_age_s'] == told
+    assert (told_age(age) == -1) is (age is None)

@@ -15,7 +15,7 @@ from demt_perception.ros.silence import IMAGE
 @pytest.fixture
 def judge():
     """Return a function of frames received and events that gives the text of the loss."""
-    watch = InputWatch(None, '/image', IMAGE, QoSProfile(depth=1))
+    watch = InputWatch(None, 'image', '/image', IMAGE, QoSProfile(depth=1))
     return lambda received, new=None, **events: watch.loss(
         Snapshot(received=received, new=new or {}, events=events))
 
@@ -43,13 +43,16 @@ def test_losses_of_before_do_not_explain_a_silence():
     rclpy.init(context=context, domain_id=free_domain())
     node = rclpy.create_node('watching', context=context)
     try:
-        node.create_publisher(Image, '/watched/image', best_effort())
-        watch = InputWatch(node, '/watched/image', IMAGE, best_effort())
+        seen = node.create_publisher(Image, '/watched/image', best_effort())
+        watch = InputWatch(node, 'left/image', '/watched/image', IMAGE, best_effort())
         watch.loss(Snapshot(received=100, events={LOST: 8}))
         assert 'nothing arrives: /watching does not send' in watch.silence(
             Snapshot(received=100, events={LOST: 8}))
         assert 'but 20 images were lost' in watch.silence(
             Snapshot(received=100, events={LOST: 28}))
+        node.destroy_publisher(seen)
+        node.create_publisher(Image, '/other/image', best_effort())
+        assert '-r left/image:=/other/image' in watch.silence(Snapshot())
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)

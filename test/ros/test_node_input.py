@@ -156,6 +156,21 @@ def test_old_frames_are_dropped_and_the_cure_is_said(tester, camera, semantic):
         assert int(report().values['stamp_restarts']) >= 1
 
 
+def test_the_age_is_negative_where_the_stamp_is_ahead_and_unknown_without_one(
+        tester, camera, semantic):
+    with tester.diagnosing('shared') as report:
+        def age(image):
+            semantic.clear()
+            tester.pump(camera, lambda: image, lambda: semantic, 'a frame')
+            return float(report().values['last_frame_age_s'])
+
+        ahead = tester.now()
+        ahead.sec += 3600
+        assert -3600 < age(make_image(GREEN, stamp=ahead)) < -3000
+        assert age(make_image(GREEN, stamp=Time())) == -1
+        assert 0 <= age(good(tester)) < 60
+
+
 def test_compressed_images_remapped_and_scaled(tester, start_node, tiny_model):
     """With its sibling camera_info, at half size, and without a limit of age."""
     node = start_node('-r', 'image:=/front/image_raw', '-r', '__node:=front', model=tiny_model,

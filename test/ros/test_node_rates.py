@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+from diagnostic_msgs.msg import DiagnosticArray
 from node_testing import make_image, reliable
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -58,8 +59,23 @@ def test_a_frame_in_which_nothing_is_due_is_not_worked_on(tester, start_node, ti
                model=tiny_model)
     with tester.publishing('/seldom/camera') as images, \
             tester.listening('/seldom/boundary/image', Image) as boundary, \
+            tester.listening('/diagnostics', DiagnosticArray) as reports, \
             tester.diagnosing('seldom') as report:
-        tester.pump(images, lambda: make_image(BLUE, stamp=tester.now()),
-                    lambda: len(boundary) >= 4)
+        def pump(until, what):
+            tester.pump(images, lambda: make_image(BLUE, stamp=tester.now()), until, what)
+
+        def texts():
+            return [status.message for message in reports for status in message.status
+                    if status.name == 'seldom: inference']
+
+        pump(lambda: len(boundary) >= 4, 'boundaries')
         values = report(lambda report: int(report.values['processed']) >= 4).values
         assert int(values['idle']) >= 2 * int(values['processed'])
+        # Somebody subscribes: so it is not at rest.
+        pump(lambda: len(reports) > 1, 'the reports of before')
+        reports.clear()
+        pump(lambda: len(texts()) >= 10, 'reports')
+        assert not any('nobody subscribes' in text for text in texts())
+        assert any('no task was due' in text for text in texts())
+        values = report().values
+        assert int(values['idle']) == int(values['not_due']) + int(values.get('not_wanted', 0))

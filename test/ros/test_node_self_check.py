@@ -73,3 +73,13 @@ def test_a_covered_lens_is_told_on_health_and_diagnostics(tester, start_node, ti
         reports.clear()
         tester.spin_until(lambda: reported('seer: left self-check', 3), 'stale')
     assert node.stop() == 0
+
+
+def test_a_node_in_a_namespace_has_it_in_the_names_of_its_statuses(
+        tester, start_node, tiny_model):
+    """Another of its name, in another namespace, reports on the same topic."""
+    start_node('-r', '__node:=seer', '-r', '__ns:=/robot', model=tiny_model)
+    with tester.listening('/diagnostics', DiagnosticArray) as reports:
+        tester.spin_until(lambda: {'robot/seer: inference', 'robot/seer: self-check'} == {
+            status.name for report in reports for status in report.status
+            if 'seer: ' in status.name}, 'both statuses')

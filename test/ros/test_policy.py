@@ -97,9 +97,10 @@ def test_the_node_has_what_it_is_granted(tester, start_node, model):
 def test_a_node_of_two_cameras_in_a_namespace_on_simulated_time(tester, start_node, model):
     cameras = ['front', 'rear']
     start_node('-r', '__node:=eyes', '-r', '__ns:=/robot', '-r', 'front/image:=/f/raw',
-               '-p', f'cameras:=[{", ".join(cameras)}]', '-p', 'use_sim_time:=true', model=model,
-               image_transport='compressed')
-    compare(tester, enclaves(cameras, 'eyes', '/robot', {'front/image': '/f/raw'}, True, True)[
+               '-r', 'rear/camera_info:=calib/rear', '-p', f'cameras:=[{", ".join(cameras)}]',
+               '-p', 'use_sim_time:=true', model=model, image_transport='compressed')
+    remapped = {'front/image': '/f/raw', 'rear/camera_info': 'calib/rear'}
+    compare(tester, enclaves(cameras, 'eyes', '/robot', remapped, True, True)[
         '/eyes'], absent('/robot/eyes', 'front/', 'rear/'))
 
 
@@ -199,11 +200,17 @@ def test_topics_of_cameras():
         '/r/x/camera_info', '/r/x/raw/compressed', '/y/camera_info', '/y/raw/compressed']
 
 
+def test_a_camera_info_that_is_remapped_is_granted_where_it_is():
+    assert inputs(['a'], '/r', {'a/image': '/x/raw', 'a/camera_info': 'calib'}, False) == [
+        '/r/calib', '/x/raw']
+
+
 def test_the_verb(capsys):
     assert main(['policy', '--cameras', 'front', '--remap', 'front/image:=/f/raw',
+                 '--remap', 'front/camera_info:=/f/calib',
                  '--namespace', '/robot', '--node', 'eyes', '--sim-time']) == 0
     found = read(capsys.readouterr().out)
-    assert found['/eyes']['subscribe'] == ['/clock', '/f/camera_info', '/f/raw']
+    assert found['/eyes']['subscribe'] == ['/clock', '/f/calib', '/f/raw']
     assert '/robot/eyes/front/depth/image' in found['/demt_view']['subscribe']
 
 

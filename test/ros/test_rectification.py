@@ -72,6 +72,20 @@ def test_a_camera_info_without_p_and_lens_is_made_whole(rectified):
     assert list(info.r) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
+@pytest.mark.parametrize('rectified', [True, False])
+def test_an_ideal_fish_eye_is_no_pinhole_unless_it_was_rectified(rectified):
+    """With all coefficients 0 it is r = f * theta (Kannala and Brandt)."""
+    info = describe_image(make_info(d=[0.0] * 4, distortion_model='equidistant'), rectified)
+    x, _ = make_rays(camera_of(info), (720, 1280))
+    x = np.broadcast_to(x, (720, 1280))[388, 1272]
+    if rectified:
+        assert (info.distortion_model, list(info.d)) == ('plumb_bob', [0.0] * 5)
+        assert x == pytest.approx((1272 - 660) / 1020, abs=1e-5)
+    else:
+        assert unknown_lens(info) == ''
+        assert x == pytest.approx(np.tan((1272 - 672.2) / 1155.9), abs=1e-4)
+
+
 def test_the_message_that_came_is_left_alone():
     info = make_info()
     describe_image(info, rectified=True)

@@ -41,6 +41,15 @@ def test_a_camera_that_only_compresses():
     assert '/compressed' not in text.split('remap')[1]
 
 
+def test_of_a_named_camera_its_own_name_is_to_be_remapped():
+    def of_front(graph):
+        return silence_text('/front/image', IMAGE, OURS, (), graph, 0, 'CURE', name='front/image')
+
+    assert '-r front/image:=/cam/image_raw' in of_front({'/cam/image_raw': [IMAGE]})
+    assert 'remap front/image to /cam/image_raw' in of_front(
+        {'/cam/image_raw/compressed': [COMPRESSED]})
+
+
 def test_the_wrong_type_on_our_topic():
     text = explain([Seen('/camera', COMPRESSED, OURS)], {'/image': [COMPRESSED]})
     assert 'the type differs' in text

@@ -1,4 +1,4 @@
-from demt_perception.ros.stamps import age_seconds, Order, SECOND, StampOrder
+from demt_perception.ros.stamps import age_seconds, Order, SECOND, since_stamp, StampOrder
 
 MS = SECOND // 1000
 
@@ -42,3 +42,10 @@ def test_ages():
     assert age_seconds(0, SECOND) is None, 'no /clock yet'
     assert age_seconds(SECOND, 0) is None, 'no stamp'
     assert age_seconds(SECOND, 2 * SECOND) is None, 'stamp ahead of the clock'
+
+
+def test_a_stamp_that_is_ahead_is_told_and_what_is_not_known_is_not():
+    assert since_stamp(3 * SECOND, SECOND) == 2
+    assert since_stamp(SECOND, 2 * SECOND) == -1
+    assert since_stamp(0, SECOND) is None
+    assert since_stamp(SECOND, 0) is None

@@ -92,8 +92,10 @@ def test_health_is_that_of_the_node_and_grows_old(monkeypatch):
                                values=[SimpleNamespace(key='k', value='v')])
 
     health = Health('/ns/n')
-    health.add(SimpleNamespace(status=[status('n: inference', b'\x01'), status('nn: x', b'\x02')]))
-    assert health.now() == [{'name': 'n: inference', 'level': 1, 'message': 'fine',
+    health.add(SimpleNamespace(status=[
+        status('ns/n: inference', b'\x01'), status('ns/nn: x', b'\x02'), status('n: x', b'\x02'),
+        status('other/n: inference', b'\x02')]))
+    assert health.now() == [{'name': 'ns/n: inference', 'level': 1, 'message': 'fine',
                              'values': [['k', 'v']]}]
     later = view_reports.time.monotonic() + 2 * view_reports.SILENCE
     monkeypatch.setattr(view_reports.time, 'monotonic', lambda: later)
