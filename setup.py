@@ -54,7 +54,9 @@ setup(
         'plots': ['matplotlib'],
         'docs': ['mkdocs-material'],
         'ray': ['ray'],
-        'synthetic': ['bpy==4.5.15; python_version == "3.11"', 'OpenEXR'],
+        # bpy wants NumPy 1, so these do not go with the versions in requirements/.
+        'synthetic': ['bpy==4.5.15; python_version == "3.11"', 'OpenEXR',
+                      'opencv-python-headless'],
     },
     zip_safe=False,
     entry_points={

@@ -1,7 +1,8 @@
 """SHA-256 of files of weights: where it is written down, and the check before they are used.
 
 A model folder has it on its card. A file of weights alone has it in a file beside it, as
-``sha256sum`` writes and checks it. Weights that a run of this machine wrote have neither.
+``sha256sum`` writes and checks it; beside a card such a file can only add to it. Weights that a
+run of this machine wrote have neither.
 """
 
 import hashlib
@@ -18,27 +19,32 @@ class HashError(ValueError):
     """A file is not the one that it should be, or nothing says which one it should be."""
 
 
-def expected_sha256(path: Path) -> tuple[str, Path] | None:
-    """Return the SHA-256 that a file of weights should have, and the file that says so, or None.
+def expected_sha256(path: Path) -> list[tuple[str, Path]]:
+    """Return each SHA-256 that a file of weights should have, and the file that says so.
+
+    The card beside weights always counts: whoever can put a file there could else put a
+    ``.sha256`` of it beside them, and the card would not be looked at.
 
     Raises:
-        HashError: the file that should say it does not.
+        HashError: a file that should say it does not.
         ModelCardError: the card beside the file is wrong.
     """
+    found = []
     beside, card = path.with_name(path.name + SUFFIX), path.with_name(CARD_FILE)
+    if path.name == WEIGHTS and card.is_file():
+        wanted = load_card(card.parent).weights_sha256
+        if not wanted:
+            raise HashError(f'{card} has no weights_sha256, so nothing says whether {path.name} '
+                            'is what it should be: where you trust it, add its `sha256sum` to '
+                            'the card')
+        found.append((wanted, card))
     if beside.is_file():
         words = read_file(beside, 4096).decode('utf-8', 'replace').split()
         if not words or not SHA256.fullmatch(words[0]):
             raise HashError(f'{beside} begins with {words[:1]}, want 64 lower-case hexadecimal '
                             'digits, as `sha256sum` writes them')
-        return words[0], beside
-    if path.name == WEIGHTS and card.is_file():
-        wanted = load_card(card.parent).weights_sha256
-        if not wanted:
-            raise HashError(f'{card} has no weights_sha256, so nothing says whether {path.name} '
-                            'is what it should be: where you trust it, add its `sha256sum`')
-        return wanted, card
-    return None
+        found.append((words[0], beside))
+    return found
 
 
 def read_verified(path: Path, needed: bool) -> bytes:
@@ -56,18 +62,18 @@ def read_verified(path: Path, needed: bool) -> bytes:
     """
     content = read_file(path, MOST_WEIGHTS)
     expected = expected_sha256(path)
-    if expected is None:
+    if not expected:
         if needed:
             raise HashError(f'{path} has no {path.name}{SUFFIX} beside it, so nothing says '
                             'whether it is what it should be: convert it with `demt '
                             'import-backbone`, or, '
                             f'where you trust it, `sha256sum {path.name} > {path.name}{SUFFIX}`')
         return content
-    wanted, source = expected
     seen = hashlib.sha256(content).hexdigest()
-    if seen != wanted:
-        raise HashError(f'{path} has SHA-256 {seen}, {source} says {wanted}: the file is damaged '
-                        'or foreign; restore it')
+    for wanted, source in expected:
+        if seen != wanted:
+            raise HashError(f'{path} has SHA-256 {seen}, {source} says {wanted}: the file is '
+                            'damaged or foreign; restore it')
     return content
 
 

@@ -8,6 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+class TaskError(ValueError):
+    """Names of tasks that cannot be used; the text lists those that can."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One dense prediction task.
@@ -89,7 +93,7 @@ def get_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     """Return the tasks of the given names, in the given order.
 
     Raises:
-        ValueError: a name is unknown, listed twice, or none is given.
+        TaskError: a name is unknown, listed twice, or none is given.
 
     >>> [task.topic for task in get_tasks(['edge', 'depth'])]
     ['boundary', 'depth']
@@ -97,7 +101,7 @@ def get_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     names = tuple(names)
     unknown = [name for name in names if name not in TASKS]
     if unknown or not names or len(set(names)) != len(names):
-        raise ValueError(
+        raise TaskError(
             f'tasks {list(names)!r} are not valid: want one or more of {sorted(TASKS)}, '
             'each at most once')
     return tuple(TASKS[name] for name in names)

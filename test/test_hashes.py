@@ -45,10 +45,30 @@ def test_a_card_that_does_not_say_is_no_reason_to_trust(tmp_path, tiny_model):
         read_weights(path)
 
 
+def test_a_hash_beside_weights_does_not_speak_for_the_card(tmp_path, tiny_model):
+    path = a_model(tmp_path, tiny_model)
+    write_sha256(path)
+    assert read_weights(path)['a'].tolist() == [0, 1, 2, 3, 4, 5]
+    save_file({'a': torch.arange(6.0) + 1}, path)
+    write_sha256(path)   # by whoever put other weights there
+    with pytest.raises(TrainingError, match=r'card\.yaml says'):
+        read_weights(path)
+    a_model(tmp_path, tiny_model, weights_sha256='')
+    with pytest.raises(TrainingError, match=r'has no weights_sha256.* to the card'):
+        read_weights(path)
+
+
+def test_a_hash_beside_weights_adds_to_the_card(tmp_path, tiny_model):
+    path = a_model(tmp_path, tiny_model)
+    path.with_name('weights.safetensors.sha256').write_text('0' * 64)
+    with pytest.raises(TrainingError, match=r'weights\.safetensors\.sha256 says 0000'):
+        read_weights(path)
+
+
 def test_weights_of_a_run_need_no_hash_and_are_checked_where_there_is_one(tmp_path):
     path = tmp_path / 'best.safetensors'
     save_file({'a': torch.zeros(2)}, path)
-    assert expected_sha256(path) is None
+    assert expected_sha256(path) == []
     read_weights(path)
     write_sha256(path)
     read_weights(path)

@@ -5,6 +5,7 @@ from distutils.core import run_setup  # setuptools brings it where Python has dr
 import importlib.util
 from pathlib import Path
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -112,6 +113,15 @@ def test_the_commands_exist(distribution):
         assert spec is not None, f'{line}: there is no such module'
         tree = ast.parse(Path(spec.origin).read_text())
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_extra_of_the_generated_world_brings_all_that_it_imports(distribution):
+    named = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML'}
+    brought = {re.split(r'[=;<>]', line)[0] for line in [
+        *distribution.install_requires, *distribution.extras_require['synthetic']]}
+    for path in sorted((PACKAGE / 'synthetic').glob('*.py')):
+        for name in imported(path) - sys.stdlib_module_names - {'demt_perception', 'mathutils'}:
+            assert named.get(name, name) in brought, f'{path.name} imports {name}'
 
 
 def test_what_ros_has_and_we_import_is_declared():

@@ -1,6 +1,6 @@
 import pytest
 
-from demt_perception.tasks import DRIVING, get_tasks, TASKS
+from demt_perception.tasks import DRIVING, get_tasks, TaskError, TASKS
 
 
 def test_names_are_keys_and_topics_are_unique():
@@ -15,7 +15,7 @@ def test_driving_tasks_keep_their_order():
 
 @pytest.mark.parametrize('names', [[], ['semseg', 'semseg'], ['Depth'], ['semseg', 'flow'], ['']])
 def test_wrong_names_are_refused_with_the_choices(names):
-    with pytest.raises(ValueError, match=r'depth.*edge.*normals.*semseg'):
+    with pytest.raises(TaskError, match=r'depth.*edge.*normals.*semseg'):
         get_tasks(names)
 
 

@@ -38,12 +38,12 @@ def measure_node(
         progress: is told what is done.
 
     Raises:
-        BenchError: nothing arrived at that rate.
-        DemoError: a process ended early.
+        BenchError: nothing arrived at that rate, or a process ended early.
         ImportError: ROS 2 is not installed.
     """
     importlib.import_module('rclpy')  # before three processes fail for want of it
     from demt_perception.ros.bench.run import run_bench, Setup
+    from demt_perception.ros.demo.processes import DemoError
 
     name = f'{engine} {precision}, {image_size[1]}x{image_size[0]}'
     cache = folder / 'node_cache'
@@ -52,12 +52,16 @@ def measure_node(
     Worker(Job(Combination(model.name, engine, precision, input_size or load_card(
         model).input_size, 1, threads), str(model.resolve()), image_size, ''), cache,
         folder / 'build.log').close()
-    found = run_bench(
-        Setup(str(model), engine, precision, threads, input_size, image_size, source, cache),
-        rate, seconds, folder, lambda text: progress.show(f'{name}: {text}'))
-    progress.close()
+    try:
+        found = run_bench(
+            Setup(str(model), engine, precision, threads, input_size, image_size, source, cache),
+            rate, seconds, folder, lambda text: progress.show(f'{name}: {text}'))
+    except DemoError as error:
+        raise BenchError(str(error)) from error
+    finally:
+        progress.close()
     if not found['complete'] or found['engine'] is None or 'total' not in found['stages']:
-        raise BenchError(f'{name}: of {found["sent"]} frames at {found["rate"]:g} Hz none came '
+        raise BenchError(f'of {found["sent"]} frames at {found["rate"]:g} Hz none came '
                          'out with all outputs: give a lower --rate, or more --seconds')
     stages = {stage: (row['p50_ms'], row['p95_ms']) for stage, row in found['stages'].items()}
     named = dict(zip(('model', 'engine', 'precision', 'device'), found['engine'], strict=True))

@@ -22,7 +22,8 @@ class Combination:
     """What is measured: a model at work in one way.
 
     Attributes:
-        model: its folder's name, or the label of a network of ``demt models --table``.
+        model: its folder's name, or its path where several have that; or the label of a network
+            of ``demt models --table``.
         engine: as ``Predictor`` takes it, or ``torch-eager``: the plain network in torch.
         precision: as ``Predictor`` takes it.
         size: (height, width) of the network's input.
@@ -120,7 +121,8 @@ class NodeMeasurement:
     """The node at work over DDS; latency is from the camera's stamp to reception, ms.
 
     Attributes:
-        model, engine, precision, device: as the node reports them.
+        model: as ``Combination`` has it.
+        engine, precision, device: as the node reports them.
         threads: asked for; 0: the node's choice.
         image_size: (height, width) of the camera's pictures.
         rate: Hz of the measured phase.

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from demt_perception.cli.data import LAYOUT_NAMES
+from demt_perception.cli.outputs import check_file
 from demt_perception.cli.spreading import positive
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the chosen study."""
+    check_file('--json', args.json)
+    check_file('--plot', getattr(args, 'plot', None), makes_folder=True)
     code: int = args.act(args)
     return code
 

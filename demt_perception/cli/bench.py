@@ -1,11 +1,14 @@
 """Measure models in engines, or with --node the node from camera to topic over DDS.
 
-Every model, engine, precision, size and number of cameras given is combined with every other. Each
-combination runs in a process of its own, and all of them in turn, so that what else the machine
-does meets all alike: the ratios hold also where the times do not.
+Every model, engine, precision, size and number of cameras given is combined with every other; with
+--node every model, engine, precision and size of pictures. Without --node each combination runs in
+a process of its own, and all of them in turn, so that what else the machine does meets all alike:
+the ratios hold also where the times do not.
 """
 
 import argparse
+from dataclasses import replace
+import itertools
 import os
 from pathlib import Path
 import sys
@@ -33,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', nargs='+', default=['auto'], metavar='P',
                         help='auto, f32, bf16, f16, int8 (default: auto)')
     parser.add_argument('--size', nargs='+', default=[None], type=_size, metavar='HxW',
-                        help="sizes of the network's input (default: the card's)")
+                        help="sizes of the network's input, with --node one (default: the card's)")
     parser.add_argument('--threads', type=positive, metavar='N',
                         help='of engine, OpenCV and OpenMP (default: what the node would take)')
     parser.add_argument('--cameras', nargs='+', default=[1], type=positive, metavar='N',
@@ -42,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of measurement for each combination, and at least three rounds; '
                         'with --node of each rate tried, at least 5 when searching (default: 5)')
     parser.add_argument('--image-size', nargs='+', type=_size, metavar='HxW', help='of the '
-                        "camera's pictures and of the outputs (default: 720x1280; with --node "
-                        'that and 1080x1920)')
+                        "camera's pictures and of the outputs: one, or several with --node "
+                        '(default: 720x1280; with --node that and 1080x1920)')
     parser.add_argument('--source', default='', help='video or folder of images to run on '
                         '(default: pictures that ship with the package)')
     parser.add_argument('--reference', choices=(EAGER,), help='measure this first: the plain '
@@ -77,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
             raise BenchError('nothing to plot against: give several --size or --cameras')
         import importlib
         importlib.import_module('matplotlib')   # before the work, not after
-    if args.rate and not args.node:
-        raise BenchError('--rate is for --node: engines run as fast as they can')
+    _refuse_what_does_not_combine(args)
     before = load_average()
     engines: list[Measurement] = []
     nodes: list[NodeMeasurement] = []
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix='demt_bench_') as name:
         try:
             if args.node:
-                nodes = _run_node(args, Path(name))
+                nodes, failures = _run_node(args, Path(name))
             else:
                 engines, failures = _run_engines(args, meter, Path(name))
         finally:
@@ -114,37 +116,93 @@ def _run_engines(args: argparse.Namespace, meter: 'Rapl | Sensor | None', folder
     from demt_perception.model_card import load_card
 
     progress = Progress()
-    models = {name: _find(name, folder, progress) for name in args.models or [_default()]}
+    models = _models(args, folder, progress)
     if args.reference and any(not path.is_relative_to(folder) for path in models.values()):
         raise BenchError(f'--reference {args.reference} is for networks of `demt models --table`, '
                          'e.g. "DeMT Swin-T NYUD": of a model folder only the graph is known')
-    labels = {path.name if os.sep in name else name: path for name, path in models.items()}
     sizes = {label: [size or load_card(path).input_size for size in args.size]
-             for label, path in labels.items()}
+             for label, path in models.items()}
     engines = [*([args.reference] if args.reference else []), *args.engine]
-    ways = combinations(list(labels), engines, args.precision, sizes, args.cameras,
+    ways = combinations(list(models), engines, args.precision, sizes, args.cameras,
                         args.threads or default_threads())
     image_size = (args.image_size or [(720, 1280)])[0]
     source = str(Path(args.source).resolve()) if args.source else ''
-    jobs = [Job(way, str(labels[way.model].resolve()), image_size, source) for way in ways]
+    jobs = [Job(way, str(models[way.model].resolve()), image_size, source) for way in ways]
     return measure(jobs, args.seconds, meter, folder, progress)
 
 
-def _run_node(args: argparse.Namespace, folder: Path) -> 'list[NodeMeasurement]':
+def _run_node(args: argparse.Namespace, folder: Path,
+              ) -> 'tuple[list[NodeMeasurement], dict[str, str]]':
     from demt_perception.bench.node import measure_node
     from demt_perception.bench.progress import Progress
+    from demt_perception.bench.results import BenchError
 
     progress = Progress()
-    found = []
-    for name in args.models or [_default()]:
-        model = _find(name, folder, progress)
-        for engine in args.engine:
-            for precision in args.precision:
-                for image_size in args.image_size or [(720, 1280), (1080, 1920)]:
-                    found.append(measure_node(
-                        model, engine, precision, args.size[0], args.threads or 0, image_size,
-                        args.source, args.rate, args.seconds, folder, progress))
-    return found
+    found, failures = [], {}
+    for label, model in _models(args, folder, progress).items():
+        for engine, precision, image_size in itertools.product(
+                args.engine, args.precision, args.image_size or [(720, 1280), (1080, 1920)]):
+            try:
+                measured = measure_node(
+                    model, engine, precision, args.size[0], args.threads or 0, image_size,
+                    args.source, args.rate, args.seconds, folder, progress)
+            except BenchError as error:   # which leaves what was measured before as it is
+                height, width = image_size
+                failures[f'{label} {engine} {precision}, {width}x{height}'] = str(error)
+            else:
+                found.append(replace(measured, model=label))
+    return found, failures
+
+
+def _refuse_what_does_not_combine(args: argparse.Namespace) -> None:
+    """Refuse arguments that would be passed over in silence."""
+    from demt_perception.bench.results import BenchError
+
+    if not args.node:
+        if args.rate:
+            raise BenchError('--rate is for --node: engines run as fast as they can')
+        if len(args.image_size or ()) > 1:
+            raise BenchError(f'--image-size {_sizes(args.image_size)}: several are for --node; '
+                             'give one')
+        return
+    if args.reference:
+        raise BenchError(f'--reference {args.reference} is no engine of the node: leave out '
+                         '--node, or the reference')
+    if args.cameras != [1]:
+        raise BenchError(f'--cameras {" ".join(map(str, args.cameras))}: with --node there is '
+                         'one camera; leave out --node, or --cameras')
+    if len(args.size) > 1:
+        raise BenchError(f'--size {_sizes(args.size)}: with --node give one, and measure the '
+                         'others in runs of their own')
+
+
+def _sizes(sizes: list[tuple[int, int]]) -> str:
+    return ' '.join(f'{height}x{width}' for height, width in sizes)
+
+
+def _models(args: argparse.Namespace, folder: Path, progress: 'Progress') -> dict[str, Path]:
+    """Return the folders of the models by what they are called: each by a name of its own.
+
+    Raises:
+        BenchError: a model is given twice.
+        ModelCardError: the card of one is wrong, which is better said before the work than in it.
+    """
+    from demt_perception.bench.results import BenchError
+    from demt_perception.model_card import load_card
+
+    names = args.models or [_default()]
+    paths = [_find(name, folder, progress) for name in names]
+    short = [path.name if os.sep in name and not path.is_relative_to(folder) else name
+             for name, path in zip(names, paths, strict=True)]
+    models: dict[str, Path] = {}
+    for name, label, path in zip(names, short, paths, strict=True):
+        for other in models.values():
+            if other.resolve() == path.resolve():
+                raise BenchError(f'model {name!r} is given twice, as {path.resolve()}: once is '
+                                 'enough')
+        load_card(path)
+        models[label if short.count(label) == 1 else name] = path
+    return models
 
 
 def _find(name: str, folder: Path, progress: 'Progress') -> Path:

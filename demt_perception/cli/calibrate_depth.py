@@ -13,6 +13,7 @@ classes. The factor goes into the node's parameter depth_scale. Give the true fo
 
 import argparse
 import json
+import math
 import sys
 from typing import Any, TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         predictions = predictor.predict(shot.bgr, shot.focal)
         scenes.append((predictions, camera_of(shot.bgr.shape[:2], shot.focal,
                                               predictor.card.assumed_hfov, shot.centre)))
-    scale = _by_height(scenes, args) if args.height else _by_distances(scenes, args)
+    scale = _by_distances(scenes, args) if args.height is None else _by_height(scenes, args)
     assumed = shots[0].focal is None
     if args.json:
         print(json.dumps({'depth_scale': round(scale.factor, 4), 'error': round(scale.error, 4),
@@ -85,23 +86,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _trouble(args: argparse.Namespace) -> str:
     known = args.point or args.region
-    if bool(known) == bool(args.height):
+    if bool(known) == (args.height is not None):
         return 'give --point or --region with a distance, or --height: one of the two ways'
-    metres = [row[-1] for row in args.point + args.region] + ([args.height] if args.height else [])
+    rows = args.point + args.region
+    if strange := [row for row in rows if not all(map(math.isfinite, row))]:
+        return f'--point, --region {strange[0]}: want numbers that are finite'
+    metres = [row[-1] for row in rows] + ([] if args.height is None else [args.height])
     if not all(0 < value < 1e4 for value in metres):
-        return f'distances are {metres} m, want more than 0'
+        return f'distances are {metres} m, want more than 0 and less than 10000'
     if any(min(row[:2]) < 0 or min(row[2:]) <= 0 for row in args.region):
         return '--region wants X Y WIDTH HEIGHT METRES, none negative'
-    if args.frames < 1 or not 0 <= args.tape < 1 or (args.fx is not None and not args.fx > 0):
+    fits = args.fx is None or 0 < args.fx < math.inf
+    if args.frames < 1 or not 0 <= args.tape < 1 or not fits:
         return (f'--frames {args.frames}, --tape {args.tape:g}, --fx {args.fx}: want at least 1, '
-                '0 to 1, more than 0')
+                '0 to 1, a number more than 0')
     return ''
 
 
 def _by_distances(scenes: 'list[tuple[Any, Camera]]', args: argparse.Namespace) -> 'Scale':
     """Return the scale by distances, each seen in all pictures."""
-    import math
-
     import numpy as np
 
     from demt_perception.inference.depth_calibration import combine, predicted_distance
@@ -125,8 +128,6 @@ def _by_distances(scenes: 'list[tuple[Any, Camera]]', args: argparse.Namespace) 
 
 def _by_height(scenes: 'list[tuple[Any, Camera]]', args: argparse.Namespace) -> 'Scale':
     """Return the scale by the height over the ground, and by halves of it how sure that is."""
-    import math
-
     import numpy as np
 
     from demt_perception.inference.depth_calibration import (

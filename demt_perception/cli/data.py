@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='of the pictures')
     small.add_argument('--every', type=positive, default=1, metavar='N',
                        help='take every N-th picture (default: 1)')
-    small.add_argument('--quality', type=int, default=90, help='of JPEG, up to 100 (default: 90)')
+    small.add_argument('--quality', type=_quality, default=90,
+                       help='of JPEG, up to 100 (default: 90)')
     ground = verbs.add_parser(
         'ground', help='give photographs that have classes depth on the ground',
         description='Write pictures and labels into the plain folder layout, with depth where '
@@ -82,6 +83,12 @@ def _angle(text: str) -> float:
     if not 0 < value < 180:
         raise argparse.ArgumentTypeError(f'{text}, want degrees between 0 and 180')
     return value
+
+
+def _quality(text: str) -> int:
+    if positive(text) > 100:
+        raise argparse.ArgumentTypeError(f'{text}, want 1 to 100')
+    return int(text)
 
 
 def _ground(args: argparse.Namespace) -> int:

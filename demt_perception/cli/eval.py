@@ -10,6 +10,7 @@ stereo pairs. --pictures: no figures, but a sheet to look at.
 import argparse
 from dataclasses import replace
 import json
+import math
 from pathlib import Path
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from demt_perception.cli.eval_pictures import run_pictures
 from demt_perception.cli.eval_stereo import run_stereo
 from demt_perception.cli.eval_video import run_video
 from demt_perception.cli.input_size import add_input_size
+from demt_perception.cli.outputs import check_file, check_folder
 from demt_perception.cli.spreading import add_spreading, positive
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--sheet', metavar='PNG', help='write pictures: the worst frames of a '
                         'video, pairs with their errors, or all --pictures')
     parser.add_argument('--against', metavar='MODEL', help='another model beside it (--video)')
-    parser.add_argument('--fx', type=float, help='focal length in pixels of the frames or '
+    parser.add_argument('--fx', type=_pixels, help='focal length in pixels of the frames or '
                         'pictures (default: the field of view that the card assumes)')
     add_input_size(parser)
     parser.add_argument('--single-task', nargs='+', metavar='JSON', default=[],
@@ -100,11 +102,25 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.pictures) > bool(args.sheet):
         print('demt eval: --pictures makes a sheet of them: give --sheet PNG', file=sys.stderr)
         return 2
+    if mode == 'card' and args.split and not args.camvid:
+        print(f'demt eval: --rendered has no split {args.split!r}: leave --split out',
+              file=sys.stderr)
+        return 2
+    check_file('--json', args.json)
+    check_file('--sheet', args.sheet, makes_folder=True)
+    check_folder('--plots', args.plots)
     return run_mode(args)
 
 
+def _pixels(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text}: want a number of pixels above 0')
+    return value
+
+
 def _run_data(args: argparse.Namespace) -> int:
-    from demt_perception.training.evaluation.gain import gain
+    from demt_perception.training.evaluation.gain import gain, read_single
     from demt_perception.training.evaluation.job import open_job
     from demt_perception.training.evaluation.report import (
         document,
@@ -115,20 +131,21 @@ def _run_data(args: argparse.Namespace) -> int:
 
     job = _job(args)
     opened = open_job(job)
+    single = read_single(args.single_task, opened.tasks) if args.single_task else {}
     if args.plots:
         import importlib
         importlib.import_module('matplotlib')   # before the work, not after
     tally = _measure(job, args)
     content = document(job, tally)
-    if args.single_task:
-        content['delta_m'] = gain(main_figures(tally), args.single_task)
+    if single:
+        content['delta_m'] = gain(main_figures(tally), single)
     print(f'{opened.predictor.card.name} on {job.root} ({job.layout}'
           f'{f", {job.split}" if job.split else ""}), {opened.predictor.engine.name}')
     print(table(figures_of(tally)))
     for task, values in content['iou'].items():
         shown = ', '.join(f'{name} {v:.3f}' for name, v in values.items() if v is not None)
         print('\n'.join(textwrap.wrap(f'{task} IoU: {shown}', 99, subsequent_indent='  ')))
-    if args.single_task:
+    if single:
         print(f'Delta_m {100 * content["delta_m"]:+.2f} % against '
               f'{", ".join(args.single_task)}')
     if args.json:
@@ -200,12 +217,15 @@ def _tell_broken(tally: 'Tally', skip: bool) -> int:
 def _run_card(args: argparse.Namespace) -> int:
     """Print and write the figures that the shipped model's card has."""
     from demt_perception.inference import find_model, Predictor
+    from demt_perception.training.datasets import Rendered
     from demt_perception.training.evaluation import evaluate_camvid, evaluate_rendered
 
     folder = find_model(args.model)
     predictor = Predictor(folder, args.engine, input_size=args.input_size[0],
                           precision=args.precision)
     figures: dict = {}
+    if args.rendered:
+        Rendered(args.rendered)   # whether it is there is said before CamVid is measured
     if args.camvid:
         split = args.split or 'test'
         figures[f'camvid_{split}'] = evaluate_camvid(predictor, args.camvid, split)

@@ -40,6 +40,10 @@ VERBS = (
     ('import-backbone', 'convert pretrained weights of Swin, HRNet or ResNet for training'),
 )
 
+RENDERING = (
+    "python3.11 -m venv rendering && rendering/bin/pip install '.[synthetic]' in the repository: "
+    'an environment of its own, for Blender wants NumPy 1')
+
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
 INSTALL = {
     'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
@@ -47,8 +51,8 @@ INSTALL = {
     'safetensors': "pip install '.[train]' in the repository",
     'onnx': "pip install '.[train]' in the repository",
     'onnxscript': "pip install '.[train]' in the repository",
-    'bpy': "pip install '.[synthetic]' in the repository",
-    'OpenEXR': "pip install '.[synthetic]' in the repository",
+    'bpy': RENDERING,
+    'OpenEXR': RENDERING,
     'matplotlib': "pip install '.[plots]' in the repository",
     'tqdm': "pip install '.[train]' in the repository",
     'rclpy': 'source your ROS 2 setup, or see `demt doctor`',

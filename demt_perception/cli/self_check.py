@@ -46,7 +46,14 @@ def _learn(predictor: 'Predictor', args: argparse.Namespace) -> int:
     from demt_perception.inference.self_check.learning import learn
     from demt_perception.model_card import save_card
 
-    lengths = [sum(1 for _ in recorded_frames(source)) for source in args.sources]
+    lengths = []
+    for source in args.sources:
+        lengths.append(0)
+        for name, _, picture, trouble in _pictures(source):
+            if picture is None:
+                print(f'{source}: {name} is left out: {trouble}', file=sys.stderr)
+            else:
+                lengths[-1] += 1
 
     def pictures() -> 'Iterator[np.ndarray]':
         for source, length in zip(args.sources, lengths, strict=True):
@@ -67,9 +74,13 @@ def _judge(predictor: 'Predictor', source: str) -> int:
     """Print a line whenever what is told changes, and a sum; return 1 if anything was told."""
     from demt_perception.inference.self_check.watch import SelfCheck
 
-    alone = Path(source).is_dir()
-    check, told, odd, count = SelfCheck(), '', 0, 0
-    for number, (now, picture) in enumerate(recorded_frames(source)):
+    alone = Path(source).expanduser().is_dir()
+    check, told, odd, count, unread = SelfCheck(), '', 0, 0, 0
+    for place, now, picture, trouble in _pictures(source):
+        if picture is None:
+            unread += 1
+            print(f'{place:14} cannot be read: {trouble}')
+            continue
         if alone:
             check = SelfCheck()
         elif not check.is_due(now):
@@ -82,8 +93,30 @@ def _judge(predictor: 'Predictor', source: str) -> int:
         odd += bool(reasons)
         words = ', '.join(reason.words for reason in reasons)
         if words != told:
-            place = f'picture {number + 1}' if alone else f'{now:.1f} s'
             print(f'{place:14} {words or "nothing unusual"} (score {health.score:.2f})')
             told = words
-    print(f'{source}: {odd} of {count} checks found something')
-    return int(odd > 0)
+    unreadable = f'; cannot be read: {unread}' if unread else ''
+    print(f'{source}: {odd} of {count} checks found something{unreadable}')
+    return int(odd + unread > 0)
+
+
+def _pictures(source: str) -> 'Iterator[tuple[str, float, np.ndarray | None, str]]':
+    """Yield name or time, seconds, picture, and why there is none where that is None."""
+    from demt_perception.bags.metadata import METADATA_FILE
+    from demt_perception.inference.picture_file import read_picture
+    from demt_perception.ros.sources import image_files
+
+    folder = Path(source).expanduser()
+    files = image_files(folder) if folder.is_dir() and not (
+        folder / METADATA_FILE).is_file() else []
+    # What is not judged is told by name, where a camera would go on without it.
+    for path in files:
+        picture, trouble = None, ''
+        try:
+            picture = read_picture(path)
+        except (OSError, ValueError) as error:
+            trouble = str(error)
+        yield path.name, 0.0, picture, trouble
+    if not files:
+        for now, frame in recorded_frames(source):
+            yield f'{now:.1f} s', now, frame, ''

@@ -11,16 +11,20 @@ PIXELS_MATTER = 0.25
 """How much a size costs for having more or fewer pixels than the card's, against stretching."""
 
 
+class InputSizeError(ValueError):
+    """A model cannot be run at a size, or none be found; the text says what is wanted."""
+
+
 def check_input_size(card: ModelCard, wanted: Sequence[int]) -> tuple[int, int]:
     """Return (height, width) where a model can be run at them.
 
     Raises:
-        ValueError: it cannot; the text says what is wanted.
+        InputSizeError: it cannot.
     """
     sides, multiple = tuple(wanted), card.size_multiple
     if len(sides) != 2 or not all(0 < side <= LONGEST and side % multiple == 0 for side in sides):
-        raise ValueError(f'input_size is {sides}, want (height, width), two multiples of '
-                         f'{multiple}, e.g. {card.input_size}')
+        raise InputSizeError(f'input_size is {sides}, want (height, width), two multiples of '
+                             f'{multiple} up to {LONGEST}, e.g. {card.input_size}')
     return int(sides[0]), int(sides[1])
 
 
@@ -32,10 +36,13 @@ def fit_input_size(card: ModelCard, image_size: tuple[int, int]) -> tuple[int, i
     multiples that the graph takes. The card's own size where the pictures have its shape.
 
     Raises:
-        ValueError: the picture is empty or absurdly large.
+        InputSizeError: the picture is empty or absurdly large.
     """
     height, width = image_size
-    check_size(height, width, 'image')
+    try:
+        check_size(height, width, 'image')
+    except ValueError as error:
+        raise InputSizeError(str(error)) from None
     if math.isclose(width / height, card.input_size[1] / card.input_size[0], rel_tol=0.02):
         return card.input_size
     step, pixels = card.size_multiple, math.prod(card.input_size)

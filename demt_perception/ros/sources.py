@@ -96,13 +96,17 @@ def open_source(text: str, stop: threading.Event | None = None, device_format: s
         return _open_bag(path)
     if path.is_file():
         return _open_video(path)
-    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
-                    key=natural_order)
-    if images:
+    if images := image_files(path):
         return _open_images(path, images)
     if any(is_storage_file(p) for p in path.iterdir()):
         return _open_bag(path)
     raise SourceError(f'folder {path} holds neither images {IMAGE_SUFFIXES} nor a rosbag2 bag')
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are named as pictures, in the order of their numbers."""
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES),
+                  key=natural_order)
 
 
 def _open_bag(path: Path) -> Source:

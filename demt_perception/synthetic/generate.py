@@ -20,6 +20,14 @@ def view_name(seed: int, view: int) -> str:
     return f'{seed:06d}_{view:02d}'
 
 
+def view_draws(seed: int, view: int) -> np.random.Generator:
+    """Return where the camera, the traffic and the lens of a view are drawn from.
+
+    NumPy fills a key up with zeros, so that [seed, 0] would draw what the street was drawn from.
+    """
+    return np.random.default_rng([seed, view] if view else [seed, 0, 1])
+
+
 def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] = (512, 288),
              samples: int = 4, views_per_scene: int = 10, processes: int = 1,
              ray: str | None = None) -> int:
@@ -39,15 +47,18 @@ def generate(count: int, out: str | Path, seed: int = 0, size: tuple[int, int] =
         How many views were rendered now.
 
     Raises:
-        ValueError: a number is not positive.
+        RequestError: a number is out of range, or the folder was begun with others.
         ImportError: Blender is missing, or Ray where it is wanted.
         ConnectionError: there is no Ray cluster at the address.
     """
     if min(count, *size, samples, views_per_scene, processes) < 1:
-        raise ValueError(f'count {count}, size {size}, samples {samples}, views per scene '
-                         f'{views_per_scene}, processes {processes}: want all above zero')
+        raise layout.RequestError(
+            f'count {count}, size {size}, samples {samples}, views per scene {views_per_scene}, '
+            f'processes {processes}: want all above zero')
+    if seed < 0:
+        raise layout.RequestError(f'seed is {seed}: want 0 or more')
     check_blender()
-    layout.prepare(out, size)
+    layout.prepare(out, size, samples)
     wanted = [(seed + i // views_per_scene, i % views_per_scene) for i in range(count)]
     missing: dict[int, list[int]] = {}
     for scene, view in wanted:
@@ -79,7 +90,7 @@ def render_scene(seed: int, views: list[int], out: str, size: tuple[int, int], s
     street = Street(stage, rng)
     traffic = Traffic(street)
     for view in views:
-        draw = np.random.default_rng([seed, view])
+        draw = view_draws(seed, view)
         shot = cameras.draw(draw, street, size[0])
         traffic.distribute(draw, shot['s'], shot['direction'], shot['t'])
         stage.aim(cameras.matrix(street.road, shot), shot['focal'])

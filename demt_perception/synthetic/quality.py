@@ -7,10 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 
 from demt_perception.synthetic.cityscapes import colours, NAMES
 from demt_perception.synthetic.labels import CLASSES
+from demt_perception.synthetic.reading import read_array, read_camera, read_map, read_picture
 
 CAMVID_COLOURS = np.array([
     (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0),
@@ -54,21 +54,22 @@ def write_page(root: str | Path) -> Path:
 
 def panels(root: Path, name: str, width: int = 320) -> list[np.ndarray]:
     """Return picture, classes of CamVid and of Cityscapes, depth, normals, edges; all RGB."""
-    picture = _read(root / 'images' / f'{name}.jpg', cv2.IMREAD_COLOR)[..., ::-1]
-    classes = _grey(root / 'semseg' / f'{name}.png')
+    picture = read_picture(root, name)
+    classes = read_map(root, 'semseg', name)
     table = np.zeros((256, 3), np.uint8)
     table[:len(CAMVID_COLOURS)] = CAMVID_COLOURS
-    city = root / 'cityscapes' / f'{name}.png'
-    ids = _grey(city) if city.is_file() else np.full_like(classes, 255)
-    depth = np.load(root / 'depth' / f'{name}.npy')
+    ids = read_map(root, 'cityscapes', name) if (
+        root / 'cityscapes' / f'{name}.png').is_file() else np.full_like(classes, 255)
+    depth = read_array(root, 'depth', name)
     near = np.clip(1 - np.log(np.clip(depth, 2, 120) / 2) / np.log(60), 0, 1)
     heat = cv2.applyColorMap((near * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
     heat[~np.isfinite(depth)] = 0
-    normals = np.load(root / 'normals' / f'{name}.npy').astype(np.float32)
+    normals = read_array(root, 'normals', name, (3,)).astype(np.float32)
     arrows = ((normals * (1, -1, -1) + 1) * 127.5).astype(np.uint8)
     arrows[~normals.any(-1)] = 0
-    edge = np.repeat(_grey(root / 'edge' / f'{name}.png')[..., None], 3, -1)
-    size = width, round(width * depth.shape[0] / depth.shape[1])
+    edge = np.repeat(read_map(root, 'edge', name)[..., None], 3, -1)
+    # A strip of one column would make panels of gigabytes.
+    size = width, max(1, min(4 * width, round(width * depth.shape[0] / depth.shape[1])))
     return [cv2.resize(panel, size, interpolation=cv2.INTER_AREA)
             for panel in (picture, table[classes], colours(ids), heat, arrows, edge)]
 
@@ -86,18 +87,17 @@ def statistics(root: Path, names: list[str]) -> dict[str, Any]:
     cameras = []
     for name in names:
         for counts, folder in ((camvid, 'semseg'), (city, 'cityscapes')):
-            path = root / folder / f'{name}.png'
-            if path.is_file():
-                found = np.bincount(_grey(path).ravel(), minlength=256)
+            if (root / folder / f'{name}.png').is_file():
+                found = np.bincount(read_map(root, folder, name).ravel(), minlength=256)
                 counts += found / found.sum(), found > 0
-        depth = np.load(root / 'depth' / f'{name}.npy')
+        depth = read_array(root, 'depth', name)
         hit = depth[np.isfinite(depth)]
         sky += 1 - hit.size / depth.size
         depths += np.histogram(hit, DEPTHS)[0] / depth.size
-        edge += float((_grey(root / 'edge' / f'{name}.png') > 0).mean())
-        ids = np.unique(_read(root / 'instance' / f'{name}.png', cv2.IMREAD_UNCHANGED))
+        edge += float((read_map(root, 'edge', name) > 0).mean())
+        ids = np.unique(read_map(root, 'instance', name, deep=True))
         objects += int(np.isin(ids // 2048, (8, 9, 10)).sum())
-        camera = yaml.safe_load((root / 'cameras' / f'{name}.yaml').read_text())
+        camera = read_camera(root, name, RANGES)
         cameras.append({**camera, 'focal / width': camera['fx'] / depth.shape[1]})
     n = len(names)
     share = {f'{a} to {b} m': float(v / n) for a, b, v in zip(DEPTHS, DEPTHS[1:], depths,
@@ -115,18 +115,6 @@ def statistics(root: Path, names: list[str]) -> dict[str, Any]:
 def _shares(names: tuple[str, ...], counts: np.ndarray) -> dict[str, tuple[float, float]]:
     return {name: (float(counts[0, k]), float(counts[1, k]))
             for k, name in [*enumerate(names), (255, 'ignored')]}
-
-
-def _grey(path: Path) -> np.ndarray:
-    return _read(path, cv2.IMREAD_GRAYSCALE)
-
-
-def _read(path: Path, how: int) -> np.ndarray:
-    image = cv2.imread(str(path), how)
-    if image is None:
-        raise OSError(f'{path} is no readable picture: remove the camera file of that view and '
-                      'run `demt generate` again')
-    return image
 
 
 def _evenly(names: list[str], most: int) -> list[str]:

@@ -30,8 +30,10 @@ def check_blender() -> None:
     for name in ('bpy', 'OpenEXR'):
         if name not in sys.modules and importlib.util.find_spec(name) is None:
             raise ImportError(
-                f'no module named {name}: rendering needs Blender as a Python module: with '
-                'Python 3.11, pip install bpy==4.5.15 OpenEXR')
+                f'no module named {name}: rendering needs Blender as a Python module, which '
+                "wants NumPy 1: in an environment of its own, with Python 3.11, pip install "
+                "'.[synthetic]' in the repository, or pip install bpy==4.5.15 OpenEXR "
+                'opencv-python-headless')
 
 
 class Stage:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from demt_perception.class_lists import NYUD, PASCAL, voc_palette
-from demt_perception.model_card import file_sha256, ModelCard, save_card, WEIGHTS
+from demt_perception.model_card import CARD_FILE, file_sha256, ModelCard, save_card, WEIGHTS
 from demt_perception.networks import fuse
 from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
 from demt_perception.networks.deploy import Deployed
@@ -54,10 +54,12 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
 
     Raises:
         RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
+        ConfigError: ``out`` is a run, or where the weights lie.
         TrainingError: the weights are damaged, or of another network.
         ValueError: ``engine`` is unknown.
     """
     out = Path(out)
+    _refuse_overwriting(out, Path(weights))
     network = build(config)
     load_weights(weights, network)
     mean, std = normalisation(config)
@@ -86,6 +88,15 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
     card = export_network(deployed, card, out, network)
     save_config(without_places(config, card.name), out / CONFIG)
     return card
+
+
+def _refuse_overwriting(out: Path, weights: Path) -> None:
+    # Either end of a link would be written over; a run has the file that is exported last.
+    ours = out.resolve() in (weights.parent.resolve(), weights.resolve().parent)
+    if ours or ((out / CONFIG).exists() and not (out / CARD_FILE).exists()):
+        raise ConfigError(
+            f'{out} {"holds the weights to export" if ours else "is a run, not a model folder"}: '
+            'its configuration and weights would be written over, give another --out')
 
 
 def without_places(config: TrainConfig, name: str) -> TrainConfig:

@@ -20,7 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from demt_perception.networks.task_sets import resolve_tasks
 from demt_perception.training.config import ConfigError, Source, TrainConfig
-from demt_perception.training.datasets import detect_layout, LAYOUTS, Mixture, STRETCHED
+from demt_perception.training.datasets import (
+    detect_layout,
+    LAYOUTS,
+    list_split,
+    Mixture,
+    STRETCHED,
+)
 from demt_perception.training.datasets.files import FileDataset
 from demt_perception.training.transforms import Driving, driving, PROTOCOLS
 from demt_perception.training.transforms.photometry import MEAN, STD
@@ -42,12 +48,8 @@ def open_source(source: Source, config: TrainConfig, tasks: Sequence[str]) -> Fi
     name = source.layout or detect_layout(root)
     if name not in LAYOUTS:
         raise ConfigError(f'layout {name!r} is unknown: want one of {", ".join(LAYOUTS)}')
-    splits = LAYOUTS[name].splits(Path(root))
-    if source.split and splits != [''] and source.split not in splits:
-        raise ConfigError(f'{root} ({name}) has no split {source.split!r}: want one of '
-                          f'{", ".join(splits) or "none; is this the folder?"}')
-    listing = LAYOUTS[name].scan(Path(root), source.split)
-    dataset = FileDataset(listing, tasks, resize=name in STRETCHED)
+    dataset = FileDataset(list_split(name, Path(root), source.split), tasks,
+                          resize=name in STRETCHED)
     if source.people:
         dataset.keep_people()
     dataset.soft = 'semseg' in config.distill

@@ -6,14 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from demt_perception.inference.preprocess import check_size
 from demt_perception.tasks import Task
+from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import (
     detect_layout,
     FileDataset,
     LAYOUTS,
+    list_split,
     read_rgb,
     STRETCHED,
 )
+from demt_perception.training.datasets.output import refuse_overwriting, same_classes
 from demt_perception.training.datasets.sample import change_labels, Sample
 from demt_perception.training.datasets.writing import is_written, write_description, write_sample
 
@@ -39,28 +43,33 @@ def pack(root: str | Path, out: str | Path, size: tuple[int, int], layout: str =
 
     Raises:
         FileNotFoundError: the dataset is missing or empty.
-        ValueError: a file of it is broken, or ``out`` has pictures of another size.
+        ConfigError: there is no such split, the size cannot be, or ``out`` holds what must not be
+            written over: the dataset, another's, pictures of another size or other classes.
+        ValueError: a file of it is broken.
         OSError: likewise, or one cannot be written.
     """
     from tqdm import tqdm
 
     root, out = Path(root), Path(out)
     name = layout or detect_layout(root)
-    written, same = 0, False
+    check_picture_size(size)
+    written = 0
     for part in [split] if split else LAYOUTS[name].splits(root):
-        listing = LAYOUTS[name].scan(root, part)
+        listing = list_split(name, root, part)
         if not (listing.entries or split):
             continue  # of several splits one may well be empty
         dataset = FileDataset(listing, resize=name in STRETCHED)
+        refuse_overwriting(out, dataset.entries)
+        same_classes(out, dataset.classes)
         dataset.entries, dataset.soft = dataset.entries[::every], True
+        before = next((each for each in dataset.names if is_written(out, each)), None)
+        if before:  # the first will do: what was written before was written at one size
+            _same_size(out / 'images' / f'{before}.jpg', size)
         write_description(out, dataset.classes, dataset.palette, source=f'{name} {part}'.strip())
         for index, entry in enumerate(tqdm(dataset.entries, f'packing {part}'.strip(), ncols=80,
                                            unit='picture')):
             if not is_written(out, entry.name):
                 write_sample(out, shrunk(dataset[index], size), quality)
-            elif not same:  # the first will do: what was written before was written at one size
-                _check_size(out / 'images' / f'{entry.name}.jpg', size)
-                same = True
         if part:
             path = out / 'splits' / f'{part}.txt'
             path.parent.mkdir(exist_ok=True)
@@ -71,11 +80,23 @@ def pack(root: str | Path, out: str | Path, size: tuple[int, int], layout: str =
     return written
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def check_picture_size(size: tuple[int, int]) -> None:
+    """Refuse a size that no picture can have, or that takes all memory.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    try:
+        check_size(*size, 'size')
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _same_size(path: Path, size: tuple[int, int]) -> None:
     height, width = read_rgb(path).shape[:2]
     if (height, width) != size:
-        raise ValueError(f'{path} is {height}x{width}, now {size[0]}x{size[1]} is wanted: give '
-                         'another --out, or remove that folder')
+        raise ConfigError(f'{path} is {height}x{width}, now {size[0]}x{size[1]} is wanted: give '
+                          'another --out')
 
 
 def shrunk(sample: Sample, size: tuple[int, int]) -> Sample:

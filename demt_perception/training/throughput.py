@@ -9,6 +9,7 @@ from torch.utils.data import default_collate
 
 from demt_perception.training.config import Source, TrainConfig
 from demt_perception.training.loading import open_source, protocol_of
+from demt_perception.training.packing import check_picture_size
 
 BATCH = 4
 
@@ -28,9 +29,11 @@ def time_loading(source: Source, tasks: Sequence[str], protocol: str, size: tupl
         reading: files to arrays; augmenting: to the tensors of one picture; batching.
 
     Raises:
-        ConfigError: layout or split do not exist.
+        ConfigError: layout or split do not exist, or the size cannot be.
+        TaskError: a task is unknown.
         FileNotFoundError: there is no such folder, or no picture in it.
     """
+    check_picture_size(size)
     config = TrainConfig(model='multi_task', tasks=dict.fromkeys(tasks, 1), data=[source],
                          out='', iterations=1, protocol=protocol, size=size)
     dataset = open_source(source, config, tasks)

@@ -64,6 +64,18 @@ def test_broken_files_are_left_out_and_told(tmp_path, capsys):
     assert 'left out' in said.err and 'frame_0' in said.err and 'semseg, depth' in said.out
 
 
+@pytest.mark.parametrize('option', ['--json', '--plot'])
+def test_a_file_that_cannot_be_written_is_said_before_the_work(tmp_path, capsys, option):
+    root = write_folder(tmp_path / 'data')
+    (tmp_path / 'file').write_text('')
+    for place in (tmp_path, tmp_path / 'file' / 'a'):
+        assert main(['analyze', 'affinity', str(root), option, str(place)]) == 1
+        said = capsys.readouterr()
+        assert f'{option} {tmp_path}' in said.err and 'image' not in said.err and not said.out
+    assert main(['analyze', 'runs', '/nowhere', '--json', str(tmp_path / 'no' / 'x.json')]) == 1
+    assert f'there is no folder {tmp_path / "no"}: make it' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(('arguments', 'said'), [
     (['{camvid}'], 'two tasks'), (['/nowhere'], 'not a folder'),
     (['{folder}', '--split', 'test'], "one of ['train', 'val']")])

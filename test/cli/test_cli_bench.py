@@ -1,15 +1,28 @@
 """`demt bench` as a user runs it, on a tiny model: real processes, engines and DDS."""
 
 import importlib.util
+import shutil
 
 import pytest
 
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
 
-from demt_perception.bench.results import load_report
+from demt_perception.bench import engines
+from demt_perception.bench import node as node_bench
+from demt_perception.bench.results import BenchError, load_report, NodeMeasurement, Spread
 from demt_perception.cli.main import main
 
 SMALL = ('--image-size', '96x160', '--threads', '1')
+
+
+def node_measurement(**changes):
+    return NodeMeasurement(**{
+        'model': 'tiny_model', 'engine': 'onnxruntime', 'precision': 'f32', 'device': 'CPU',
+        'threads': 1, 'image_size': (96, 160), 'rate': 10.0, 'seconds': 2.0, 'sent': 20,
+        'lost': 0.0, 'lost_where': {}, 'latency': Spread(1.0, 1.0, 1.0, 1.0, 20), 'topics': {},
+        'stages': {'total': (1.0, 1.0)}, 'overhead': 0.5, 'memory_mb': 90.0,
+        'peak_memory_mb': 90.0, 'cpu': {}, 'first_frame_s': 1.0, 'torch_loaded': False,
+        'peak_hz': None, 'trials': (), **changes})
 
 
 @pytest.fixture(scope='module')
@@ -84,10 +97,55 @@ def test_sizes_and_cameras_make_a_plot(tiny_model, tmp_path, capsys):
     (['--rate', '10'], '--rate is for --node'),
     (['--reference', 'torch-eager'], 'is for networks of `demt models --table`'),
     (['--compare', 'gone.json', 'gone.json'], 'gone.json'),
+    (['--image-size', '96x160', '192x320'], '--image-size 96x160 192x320: several are for --node'),
+    (['--node', '--reference', 'torch-eager'], '--reference torch-eager is no engine of the node'),
+    (['--node', '--cameras', '1', '4'], '--cameras 1 4: with --node there is one camera'),
+    (['--node', '--size', '96x160', '192x320'], '--size 96x160 192x320: with --node give one'),
 ])
 def test_what_makes_no_sense_is_refused(arguments, text, capsys):
     assert main(['bench', *arguments]) == 1
     assert text in capsys.readouterr().err
+
+
+@pytest.fixture
+def namesakes(tiny_model, tmp_path):
+    """Return two model folders whose last part of the path is the same."""
+    return [shutil.copytree(tiny_model, tmp_path / parent / 'm') for parent in 'ab']
+
+
+def test_models_of_one_name_are_told_apart_by_their_paths(namesakes, tiny_model, monkeypatch):
+    jobs = []
+    monkeypatch.setattr(engines, 'measure', lambda found, *_: (jobs.extend(found), ([], {}))[1])
+    names = [*map(str, namesakes), str(tiny_model)]
+    main(['bench', *names])
+    assert [job.folder for job in jobs] == names
+    assert [job.combination.model for job in jobs] == [*names[:2], 'tiny_model']
+
+
+def test_a_model_that_is_given_twice_is_refused(namesakes, capsys, monkeypatch):
+    monkeypatch.chdir(namesakes[0].parent)
+    assert main(['bench', str(namesakes[0]), 'm']) == 1
+    assert f"model 'm' is given twice, as {namesakes[0]}" in capsys.readouterr().err
+
+
+def test_what_the_node_did_measure_is_kept_where_the_next_one_fails(
+        namesakes, tmp_path, monkeypatch, capsys):
+    def measure_node(model, engine, precision, size, threads, image_size, *_):
+        if model == namesakes[1] and image_size == (720, 1280):
+            raise BenchError('none came out')
+        return node_measurement(image_size=image_size)
+
+    monkeypatch.setattr(node_bench, 'measure_node', measure_node)
+    path = tmp_path / 'node.json'
+    names = [str(one) for one in namesakes]
+    assert main(['bench', '--node', *names, '--size', '96x160', '--json', str(path)]) == 1
+    report = load_report(path)
+    assert [(one.model, one.image_size[0]) for one in report.nodes] == [
+        (names[0], 720), (names[0], 1080), (names[1], 1080)]
+    assert report.failures == {f'{names[1]} auto auto, 1280x720': 'none came out'}
+    said = capsys.readouterr().out
+    assert f'node: {names[0]} on' in said
+    assert 'not measured' in said
 
 
 def test_the_node_from_camera_to_topic(tiny_model, tmp_path, capsys):

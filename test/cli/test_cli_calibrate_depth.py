@@ -66,6 +66,14 @@ def test_text_says_where_the_factor_goes(capsys, picture, tiny_model):
     (['--point', '80', '47', '-3'], 2, 'want more than 0'),
     (['--region', '80', '47', '0', '5', '3'], 2, 'none negative'),
     (['--height', '1.5', '--frames', '0'], 2, 'want at least 1'),
+    (['--height', '0'], 2, 'want more than 0'),
+    (['--height', 'nan'], 2, 'want more than 0'),
+    (['--point', 'nan', '5', '3'], 2, '[nan, 5.0, 3.0]: want numbers that are finite'),
+    (['--point', '80', '47', '3', '--point', '1e400', '5', '3'], 2, '[inf, 5.0, 3.0]'),
+    (['--region', '1', '1', 'nan', '5', '7'], 2, '[1.0, 1.0, nan, 5.0, 7.0]'),
+    (['--point', '80', '47', '3', '--fx', 'inf'], 2, '--fx inf'),
+    (['--point', '80', '47', '3', '--fx', '0'], 2, '--fx 0.0'),
+    (['--point', '80', '47', '3', '--input-size', '33x65'], 1, 'input_size is (33, 65)'),
     (['--point', '500', '47', '3'], 1, 'not inside the picture of 160x96'),
 ])
 def test_what_is_wrong_is_said(capsys, picture, tiny_model, arguments, code, said):

@@ -155,12 +155,51 @@ def test_other_classes_are_named(tiny_model, data, capsys):
     (['--pictures', 'x', '--data', ''], 2, 'give --sheet'),
     (['--data', '/nowhere'], 1, 'not a folder'), (['--split', 'test'], 1, "one of ['train', 'val"),
     (['--tasks', 'colour'], 1, 'the dataset semseg'),
-    (['--single-task', '/nowhere.json'], 1, 'nowhere.json')])
+    (['--input-size', '33x65'], 1, 'input_size is (33, 65)'),
+    (['--rendered', 'x', '--data', '', '--split', 'val'], 2, "no split 'val': leave --split out")])
 def test_wrong_requests_are_one_readable_line(six, data, capsys, arguments, code, said):
     given = arguments if not arguments or '--data' in arguments else ['--data', data, *arguments]
     assert run(six, *given) == code
     error = capsys.readouterr().err
     assert said in error and 'Traceback' not in error
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['--single-task', '/nowhere.json'], 'nowhere.json'),
+    (['--single-task', '{tmp_path}/depth.json'], 'want the same tasks'),
+    (['--json', '{tmp_path}/no/x.json'], 'there is no folder {tmp_path}/no: make it'),
+    (['--json', '{tmp_path}'], 'is a folder'),
+    (['--plots', '{tmp_path}/depth.json'], 'depth.json is no folder'),
+    (['--plots', '{tmp_path}/depth.json/plots'], 'depth.json is no folder')])
+def test_what_cannot_be_read_or_written_in_the_end_is_said_before_the_work(
+        six, data, tmp_path, monkeypatch, capsys, arguments, said):
+    from demt_perception.cli import eval as verb
+    monkeypatch.setattr(verb, '_measure', lambda *_: pytest.fail('the work was begun'))
+    (tmp_path / 'depth.json').write_text('{"depth": 0.6}')
+    assert run(six, '--data', data, *(text.format(tmp_path=tmp_path) for text in arguments)) == 1
+    assert said.format(tmp_path=tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--json', '--sheet'])
+def test_so_it_is_for_a_video(tmp_path, capsys, option):
+    (tmp_path / 'file').write_text('')
+    assert main(['eval', 'no model', '--video', 'none', option, str(tmp_path / 'file' / 'x')]) == 1
+    assert f'{option} {tmp_path}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('focal', ['nan', 'inf', '0', '-5'])
+def test_a_focal_length_that_is_none_is_refused(capsys, focal):
+    with pytest.raises(SystemExit, match='2'):
+        main(['eval', 'model', '--video', 'x', f'--fx={focal}'])
+    assert f'{focal}: want a number of pixels above 0' in capsys.readouterr().err
+
+
+def test_renders_that_are_not_there_are_told_before_camvid_is_measured(six, tmp_path, monkeypatch,
+                                                                       capsys):
+    from demt_perception.training import evaluation
+    monkeypatch.setattr(evaluation, 'evaluate_camvid', lambda *_: pytest.fail('it was begun'))
+    assert run(six, '--camvid', tmp_path, '--rendered', tmp_path) == 1
+    assert 'no complete view' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('mode', 'options', 'named'), [

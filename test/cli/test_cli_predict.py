@@ -102,6 +102,15 @@ def test_the_input_takes_the_shape_of_the_first_image_that_can_be_read(tiny_mode
     assert not np.array_equal(wanted.depth, Predictor(tiny_model).predict(wide).depth)
 
 
+def test_an_input_size_that_the_model_does_not_take_is_refused(tiny_model, images, tmp_path,
+                                                               capsys):
+    assert run(tiny_model, tmp_path / 'out', images, '--input-size', '33x65') == 1
+    assert 'demt predict: input_size is (33, 65), want' in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / 'dot.png'), np.zeros((1, 1, 3), np.uint8))
+    assert run(tiny_model, tmp_path / 'out', tmp_path / 'dot.png', '--input-size', 'auto') == 1
+    assert 'image is 1x1' in capsys.readouterr().err
+
+
 def test_an_input_size_that_is_none_is_refused(tiny_model, tmp_path, capsys):
     with pytest.raises(SystemExit, match='2'):
         run(tiny_model, tmp_path / 'out', tmp_path, '--input-size', 'large')

@@ -30,8 +30,31 @@ def test_pictures_are_judged_one_by_one(tiny_model, street, capsys):
     assert '0 of 12 checks found something' in capsys.readouterr().out
     assert main(['self-check', str(street / 'street'), str(street / 'black'), *options]) == 1
     said = capsys.readouterr().out
-    assert 'picture 1      lens covered, too dark' in said
+    assert '0.png          lens covered, too dark' in said
     assert '1 of 1 checks found something' in said
+
+
+def test_a_picture_that_cannot_be_read_is_told_by_its_name(tiny_model, street, capsys):
+    options = ['--model', str(tiny_model), '--engine', 'onnxruntime']
+    (street / 'street' / '05.png').write_bytes(b'\x89PNG\r\n\x1a\n cut off')
+    cv2.imwrite(str(street / 'street' / '12.png'), np.zeros((96, 160, 3), np.uint8))
+    assert main(['self-check', str(street / 'street'), *options]) == 1
+    said = capsys.readouterr().out
+    assert '05.png         cannot be read: ' in said
+    assert '12.png         lens covered' in said
+    assert '1 of 12 checks found something; cannot be read: 1' in said
+    (street / 'street' / '12.png').unlink()
+    assert main(['self-check', str(street / 'street'), *options]) == 1
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_not_good(tiny_model, tmp_path, capsys):
+    for name in ('a.jpg', 'b.jpg'):
+        (tmp_path / name).write_bytes(b'no picture')
+    assert main(['self-check', str(tmp_path), '--model', str(tiny_model), '--engine',
+                 'onnxruntime']) == 1
+    said = capsys.readouterr().out
+    assert 'b.jpg          cannot be read: not a picture' in said
+    assert '0 of 0 checks found something; cannot be read: 2' in said
 
 
 def test_a_video_that_goes_black_is_told_when_it_does(tiny_model, street, capsys):
@@ -52,6 +75,7 @@ def test_what_is_usual_is_written_onto_the_card(tiny_model, street, capsys):
     shutil.copytree(tiny_model, street / 'mine')
     before = load_card(street / 'mine')
     assert not before.usual
+    (street / 'street' / '03.png').write_bytes(b'no picture')
     assert main(['self-check', '--learn', str(street / 'street'), '--model',
                  str(street / 'mine'), '--engine', 'onnxruntime']) == 0
     card = load_card(street / 'mine')
@@ -59,7 +83,9 @@ def test_what_is_usual_is_written_onto_the_card(tiny_model, street, capsys):
                                'normals_agreement'}
     assert len(card.usual_bands) == len(card.classes)
     assert card.onnx_sha256 == before.onnx_sha256
-    assert 'boundary_agreement' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert 'boundary_agreement' in said.out
+    assert '03.png is left out: not a picture' in said.err
 
 
 def test_what_cannot_be_watched_is_said(tiny_model, tmp_path, capsys):

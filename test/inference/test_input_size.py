@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from demt_perception.inference import Predictor
-from demt_perception.inference.input_size import fit_input_size
+from demt_perception.inference.input_size import check_input_size, fit_input_size, InputSizeError
 from demt_perception.model_card import load_card
 
 pytest.importorskip('onnxruntime')
@@ -74,5 +74,11 @@ def test_depth_does_not_depend_on_how_pictures_are_stretched(tiny_model):
 
 
 def test_an_empty_picture_has_no_shape(card):
-    with pytest.raises(ValueError, match='0x5'):
+    with pytest.raises(InputSizeError, match='0x5'):
         fit_input_size(card, (0, 5))
+
+
+@pytest.mark.parametrize('size', [(33, 65), (0, 64), (-32, 64), (8224, 32), (64,), (64, 64, 3)])
+def test_a_size_that_the_graph_does_not_take_is_refused_with_one_that_it_does(card, size):
+    with pytest.raises(InputSizeError, match=r'multiples of 32 up to 8192, e\.g\. \(288, 512\)'):
+        check_input_size(card, size)

@@ -2,10 +2,12 @@
 
 import cv2
 import numpy as np
+import pytest
 import yaml
 
 from demt_perception.synthetic import labels, layout, post
 from demt_perception.synthetic.generate import view_name
+from demt_perception.training.datasets import folder
 
 SIZE = (32, 16)
 
@@ -26,7 +28,7 @@ def write(root, name='000001_00'):
 
 
 def test_a_view_comes_back_as_written(tmp_path):
-    layout.prepare(tmp_path, SIZE)
+    layout.prepare(tmp_path, SIZE, 4)
     assert not layout.is_complete(tmp_path, '000001_00')
     instance, depth, normals, edge = write(tmp_path)
     assert layout.is_complete(tmp_path, '000001_00')
@@ -49,11 +51,49 @@ def test_a_view_comes_back_as_written(tmp_path):
 
 
 def test_no_half_written_camera_file_counts_as_a_view(tmp_path):
-    layout.prepare(tmp_path, SIZE)
+    layout.prepare(tmp_path, SIZE, 4)
     write(tmp_path)
     assert [p.name for p in (tmp_path / 'cameras').glob('*.yaml')] == ['000001_00.yaml']
     assert not list((tmp_path / 'cameras').glob('.*'))
 
 
+def test_the_folder_can_be_read_as_a_plain_one(tmp_path):
+    layout.prepare(tmp_path, SIZE, 4)
+    write(tmp_path)
+    assert folder.scan(tmp_path, '').problems == []
+
+
 def test_names_sort_by_scene_and_view():
     assert view_name(7, 3) == '000007_03' < view_name(100000, 0)
+
+
+@pytest.mark.parametrize(('size', 'samples', 'said'), [
+    ((48, 16), 4, "width '32', want '48'"), ((32, 24), 4, "height '16', want '24'"),
+    (SIZE, 8, "'4 light paths per pixel', want '8 light paths per pixel'")])
+def test_a_folder_goes_on_as_it_was_begun(tmp_path, size, samples, said):
+    layout.prepare(tmp_path, SIZE, 4)
+    write(tmp_path)
+    before = (tmp_path / 'dataset.yaml').read_text()
+    with pytest.raises(layout.RequestError, match=f'{said}: give the --size and --samples.*--out'):
+        layout.prepare(tmp_path, size, samples)
+    layout.prepare(tmp_path, SIZE, 4)
+    assert (tmp_path / 'dataset.yaml').read_text() == before
+
+
+def test_a_folder_without_a_view_is_begun_anew(tmp_path):
+    layout.prepare(tmp_path, SIZE, 4)
+    layout.prepare(tmp_path, (48, 24), 8)
+    said = yaml.safe_load((tmp_path / 'dataset.yaml').read_text())
+    assert (said['width'], said['height'], said['description']) == (
+        48, 24, '8 light paths per pixel')
+
+
+def test_an_older_folder_goes_on_and_says_nothing_that_is_not_known(tmp_path):
+    layout.prepare(tmp_path, SIZE, 4)
+    write(tmp_path)
+    path = tmp_path / 'dataset.yaml'
+    path.write_text(path.read_text().replace('description: 4 light paths per pixel\n', ''))
+    layout.prepare(tmp_path, SIZE, 8)
+    assert 'description' not in yaml.safe_load(path.read_text())
+    with pytest.raises(layout.RequestError, match='width'):
+        layout.prepare(tmp_path, (48, 16), 8)

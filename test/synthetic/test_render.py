@@ -43,7 +43,7 @@ def street(path: str) -> None:
     from demt_perception.synthetic.generate import render_scene
 
     for part in 'ab':
-        layout.prepare(f'{path}/{part}', (128, 72))
+        layout.prepare(f'{path}/{part}', (128, 72), 1)
         render_scene(5, [1], f'{path}/{part}', (128, 72), 1)
 
 

@@ -121,8 +121,10 @@ def test_nothing_is_put_on_what_is_there():
     assert not blocked([(0., 1.5, 7.)], 20., 1.5, 1.7, 1.)
 
 
-def test_the_quality_page_counts_what_is_there(tmp_path):
-    layout.prepare(tmp_path, SIZE)
+@pytest.fixture
+def views(tmp_path):
+    """Return a folder of three small views."""
+    layout.prepare(tmp_path, SIZE, 4)
     for number in range(3):
         classes = np.full(SIZE[::-1], 3)
         classes[:9] = 0
@@ -134,8 +136,12 @@ def test_the_quality_page_counts_what_is_there(tmp_path):
             tmp_path, f'{number:06d}_00', cv2.imencode('.jpg', np.zeros((*SIZE[::-1], 3)))[1]
             .tobytes(), classes * labels.PER_CLASS + number, classes, city, depth, normals,
             classes == 8, {'fx': 32., 'fy': 32., 'hour': 'night', 'height_m': 1.5 + number})
-    page = write_page(tmp_path).read_text()
-    told = statistics(tmp_path, [f'{n:06d}_00' for n in range(3)])
+    return tmp_path
+
+
+def test_the_quality_page_counts_what_is_there(views):
+    page = write_page(views).read_text()
+    told = statistics(views, [f'{n:06d}_00' for n in range(3)])
     assert told['camvid']['sky'] == (pytest.approx(.25), 1.)
     assert told['cityscapes']['truck'] == (pytest.approx(.25), 1.)
     assert told['cityscapes']['train'] == (0., 0.)
@@ -144,8 +150,30 @@ def test_the_quality_page_counts_what_is_there(tmp_path):
     assert told['tallies']['hour'] == {'night': 3}
     assert told['ranges']['height_m'] == [1.5, 2.5, 3.5]
     assert '<h1>3 generated views</h1>' in page and 'night: 3' in page
-    assert [panel.shape for panel in panels(tmp_path, '000000_00')] == [(180, 320, 3)] * 6
-    assert (tmp_path / 'quality' / 'sheet_0.jpg').is_file()
-    assert yaml.safe_load((tmp_path / 'dataset.yaml').read_text())['cityscapes'][18] == 'bicycle'
+    assert [panel.shape for panel in panels(views, '000000_00')] == [(180, 320, 3)] * 6
+    assert (views / 'quality' / 'sheet_0.jpg').is_file()
+    assert yaml.safe_load((views / 'dataset.yaml').read_text())['cityscapes'][18] == 'bicycle'
     with pytest.raises(FileNotFoundError, match='demt generate'):
-        write_page(tmp_path / 'images')
+        write_page(views / 'images')
+
+
+@pytest.mark.parametrize(('file', 'content', 'said'), [
+    ('cameras/000001_00.yaml', b'fx: &a [*a]', 'contains itself'),
+    ('cameras/000001_00.yaml', b'- 1', 'want key: value lines'),
+    ('cameras/000001_00.yaml', b'hour: night', "fx is 'None', want a number"),
+    ('cameras/000001_00.yaml', b'fx: 32\npitch: .nan', "pitch is 'nan', want a number"),
+    ('depth/000001_00.npy', b'\x93NUMPY cut off', 'not a readable .npy file'),
+    ('instance/000001_00.png', b'', 'is empty'),
+    ('semseg/000001_00.png', b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0', 'want sides'),
+    ('images/000001_00.jpg', b'no picture', 'not a picture')])
+def test_a_damaged_or_hostile_view_is_told_by_its_file(views, file, content, said):
+    (views / file).write_bytes(content)
+    with pytest.raises(OSError, match=f'{file}.*{said}.*remove the camera file of that view'):
+        write_page(views)
+
+
+def test_an_array_of_another_shape_is_told(views):
+    np.save(views / 'normals' / '000002_00.npy', np.zeros(SIZE[::-1]))
+    with pytest.raises(OSError, match=r'000002_00\.npy has shape \(36, 64\), want \(height, '
+                       r'width, 3\)'):
+        write_page(views)

@@ -223,7 +223,7 @@ def write_rendered(root, count=2, size=(36, 48)):
     from demt_perception.synthetic.layout import prepare, write_view
     root = Path(root)
     rng = np.random.default_rng(4)
-    prepare(root, size[::-1])
+    prepare(root, size[::-1], samples=4)
     for number in range(count):
         image, ids, depth, normals = scene(rng, size, 11)
         depth[:3] = np.inf

@@ -12,7 +12,7 @@ from demt_perception.training.datasets import Sample
 from demt_perception.training.evaluation.accumulate import empty_tally, evaluate
 from demt_perception.training.evaluation.classes import class_map
 from demt_perception.training.evaluation.errors import EvaluationError
-from demt_perception.training.evaluation.gain import gain
+from demt_perception.training.evaluation.gain import gain, read_single
 from demt_perception.training.evaluation.histogram import BIN_WIDTH, BINS
 from demt_perception.training.evaluation.protocol import metric_makers, protocol_of
 from demt_perception.training.evaluation.report import figures_of, plain, table
@@ -170,7 +170,8 @@ def test_json_has_no_nan():
 def test_gain_takes_figures_of_several_files(tmp_path):
     (tmp_path / 'a.json').write_text(json.dumps({'main': {'semseg': 0.5}, 'figures': {}}))
     (tmp_path / 'b.json').write_text(json.dumps({'depth': 2.0, 'sal': 1}))
-    found = gain({'semseg': 0.6, 'depth': 1.0}, [tmp_path / 'a.json', tmp_path / 'b.json'])
+    main = {'semseg': 0.6, 'depth': 1.0}
+    found = gain(main, read_single([tmp_path / 'a.json', tmp_path / 'b.json'], main))
     assert found == pytest.approx((0.2 + 0.5) / 2)
 
 
@@ -179,4 +180,4 @@ def test_gain_takes_figures_of_several_files(tmp_path):
 def test_a_file_that_holds_no_figures_is_named(tmp_path, content):
     (tmp_path / 'a.json').write_text(content)
     with pytest.raises(EvaluationError):
-        gain({'semseg': 0.6}, [tmp_path / 'a.json'])
+        read_single([tmp_path / 'a.json'], ['semseg'])

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='exporting needs torch')
 pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
 
+from demt_perception.cli.main import main
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.cutting import batch_is_free
 from demt_perception.model_card import load_card
@@ -95,3 +96,29 @@ def test_the_configuration_travels_without_anyones_folders(tmp_path):
     assert (again.out, again.root, again.teacher) == ('runs/mine', 'data/b', ('models/e',))
     assert again.data[0].root == 'data/camvid' and again.data[0].split == 'train'
     assert (again.iterations, again.lr, again.validation[0].root) == (7, 0.3, 'data/val')
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return what a run leaves; no export comes as far as to read the weights."""
+    config = TrainConfig(model='demt_light', tasks='driving', iterations=7, out='a',
+                         data=[{'root': 'b'}])
+    for name in ('run', 'other'):
+        (tmp_path / name).mkdir()
+        save_config(config, tmp_path / name / 'config.yaml')
+        for weights in ('best.safetensors', 'weights.safetensors'):
+            (tmp_path / name / weights).write_bytes(b'of the run')
+    (tmp_path / 'link').symlink_to(tmp_path / 'run')
+    return tmp_path / 'run'
+
+
+@pytest.mark.parametrize(('out', 'said'), [
+    ('run', 'holds the weights to export'), ('link', 'holds the weights to export'),
+    ('run/../run', 'holds the weights to export'), ('other', 'is a run, not a model folder')])
+def test_no_run_is_written_over_by_an_export(run, tmp_path, capsys, out, said):
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+    assert main(['export', str(run), '--out', str(tmp_path / out)]) == 1
+    assert f'{said}: its configuration and weights would be' in capsys.readouterr().err
+    assert main(['export', str(run / 'config.yaml'), '--weights',
+                 str(run / 'weights.safetensors'), '--out', str(tmp_path / out)]) == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()} == before

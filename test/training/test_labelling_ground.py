@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
 from demt_perception.cli.main import main
+from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import Folder
 from demt_perception.training.datasets.check import check_dataset
 from demt_perception.training.datasets.sample import Sample
@@ -59,9 +60,8 @@ def test_too_little_ground_is_none():
 class Known:
     """Stands in for a model that sees the ground as it is, and notes the focal lengths."""
 
-    card = SimpleNamespace(name='known', tasks=('depth',))
-
-    def __init__(self):
+    def __init__(self, graph='0' * 64):
+        self.card = SimpleNamespace(name='known', tasks=('depth',), onnx_sha256=graph)
         self.focals = []
 
     def predict(self, bgr, focal):
@@ -108,6 +108,38 @@ def test_it_goes_on_where_it_was_cut_off(photographs, tmp_path):
     model = Known()
     label_ground(photographs, out, model)
     assert len(model.focals) == 2
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('change', [
+    {'hfov': 100.0}, {'ground': ('road',)}, {'sky': ''}, {'predictor': Known('1' * 64)}])
+def test_labels_made_otherwise_are_not_mixed(photographs, tmp_path, change):
+    out = tmp_path / 'out'
+    asked = {'root': photographs, 'out': out, 'predictor': Known()}
+    label_ground(**asked)
+    before = contents(out)
+    with pytest.raises(ConfigError, match='has labels made otherwise'):
+        label_ground(**{**asked, **change})
+    assert contents(out) == before
+    assert label_ground(**asked) == 3
+
+
+def test_a_dataset_is_not_written_over_by_itself(photographs, tmp_path):
+    (tmp_path / 'link').symlink_to(photographs)
+    before = contents(photographs)
+    for out in (photographs, tmp_path / 'link'):
+        with pytest.raises(ConfigError, match='is the dataset that is read'):
+            label_ground(photographs, out, Known())
+    assert contents(photographs) == before
+
+
+def test_a_split_that_is_not_there_is_refused_for_renders_too(photographs, tmp_path):
+    with pytest.raises(ConfigError, match=r"\(rendered\) has no split 'val'"):
+        label_ground(photographs, tmp_path / 'out', Known(), 'rendered', 'val')
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(('options', 'text'), [

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from demt_perception.cli.main import main
+from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import Folder, IGNORE, Rendered, soft
 from demt_perception.training.datasets.check import check_dataset
 from demt_perception.training.datasets.sample import Sample
@@ -116,9 +117,97 @@ def test_packing_continues(renders, tmp_path):
 
 
 def test_sizes_are_not_mixed(renders, tmp_path):
-    pack(renders, tmp_path / 'packed', SIZE)
-    with pytest.raises(ValueError, match='is 32x48, now 64x96 is wanted'):
-        pack(renders, tmp_path / 'packed', (64, 96))
+    out = tmp_path / 'packed'
+    pack(renders, out, SIZE)
+    (out / 'images' / '0.jpg').unlink()   # what is new is not written before what is there is seen
+    before = contents(out)
+    with pytest.raises(ConfigError, match=r'is 32x48, now 64x96 is wanted: give another --out$'):
+        pack(renders, out, (64, 96))
+    assert contents(out) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def run_pack(root, out, *options):
+    return main(['data', 'pack', str(root), '--out', str(out), '--size', '32', '48', *options])
+
+
+@pytest.mark.parametrize('out', ['renders', 'link', 'renders/../renders', 'home'])
+def test_a_dataset_is_not_written_over_by_itself(renders, tmp_path, capsys, out):
+    (tmp_path / 'link').symlink_to(renders)
+    (tmp_path / 'home').mkdir()   # its pictures are a link to those that are read
+    (tmp_path / 'home' / 'images').symlink_to(renders / 'images')
+    before = contents(renders)
+    root = tmp_path / 'home' if out == 'home' else renders
+    assert run_pack(root, renders if out == 'home' else tmp_path / out) == 1
+    said = capsys.readouterr().err
+    assert 'is the dataset that is read' in said and 'remove' not in said
+    assert contents(renders) == before
+
+
+def test_a_packed_dataset_is_not_written_over_by_itself_either(renders, tmp_path):
+    out = tmp_path / 'packed'
+    pack(renders, out, SIZE)
+    before = contents(out)
+    with pytest.raises(ConfigError, match='is the dataset that is read'):
+        pack(out, out, SIZE)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize('kept', ['dataset.yaml', 'images', 'depth'])
+def test_what_others_keep_in_a_folder_is_not_written_over(renders, tmp_path, capsys, kept):
+    mine = tmp_path / 'mine'
+    mine.mkdir()
+    if kept == 'dataset.yaml':
+        (mine / kept).write_text('classes: [x, y]\nsource: my own camera\n')
+    else:
+        (mine / kept).mkdir()
+        (mine / kept / '0.png').write_bytes(b'mine')
+    before = contents(mine)
+    assert run_pack(renders, mine) == 1
+    said = capsys.readouterr().err
+    assert f'holds {kept} that were not made by `demt data`' in said and 'remove' not in said
+    assert contents(mine) == before
+
+
+def test_ids_of_other_classes_are_not_mixed(renders, tmp_path):
+    out = tmp_path / 'packed'
+    pack(renders, out, SIZE)
+    before = contents(out)
+    description = renders / 'dataset.yaml'
+    description.write_text(description.read_text().replace('- e\n', '- f\n'))
+    with pytest.raises(ConfigError, match='classes a, b, c, d, e, now a, b, c, d, f'):
+        pack(renders, out, SIZE)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize(('layout', 'said'), [
+    ('rendered', "(rendered) has no split 'val': it has none, leave it out"),
+    ('rendered_cityscapes', "(rendered_cityscapes) has no split 'val'"),
+    ('folder', "(folder) has no split 'val': it has none, leave it out"),
+    ('video', "(video) has no split 'foo': want one of train, val")])
+def test_a_split_that_is_not_there_is_refused(renders, tmp_path, capsys, layout, said):
+    split = 'foo' if layout == 'video' else 'val'
+    assert run_pack(renders, tmp_path / 'out', '--layout', layout, '--split', split) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('size', [('100000', '100000'), ('1', '1'), ('16384', '16384')])
+def test_a_size_that_no_picture_can_have_is_refused(renders, tmp_path, capsys, size):
+    assert main(['data', 'pack', str(renders), '--out', str(tmp_path / 'out'), '--size',
+                 *size]) == 1
+    assert f'demt data: size is {"x".join(size)}, want sides of 2' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('quality', ['500', '-4', '0', 'good', '101'])
+def test_a_quality_that_jpeg_does_not_have_is_refused(renders, tmp_path, capsys, quality):
+    with pytest.raises(SystemExit, match='2'):
+        run_pack(renders, tmp_path / 'out', f'--quality={quality}')
+    assert quality in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('options', [['--every', '0'], ['--size', '0', '48']])

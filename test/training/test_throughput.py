@@ -23,3 +23,15 @@ def test_time_is_printed(tmp_path, capsys, protocol):
 def test_a_missing_folder_is_said(capsys):
     assert main(['data', 'time', '/nowhere']) == 1
     assert '/nowhere is not a folder' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('options', 'said'), [
+    (['--tasks', 'foo'], "tasks ['foo'] are not valid"),
+    (['--tasks', 'depth', 'depth'], 'each at most once'),
+    (['--size', '100000', '100000'], 'size is 100000x100000, want sides of 2 to 16384'),
+    (['--split', 'foo'], "has no split 'foo': want one of train, val"),
+    (['--split', 'foo', '--layout', 'rendered'], "has no split 'foo': it has none")])
+def test_wrong_requests_are_one_readable_line(tmp_path, capsys, options, said):
+    archives.write_folder(tmp_path / 'data')
+    assert main(['data', 'time', str(tmp_path / 'data'), *options]) == 1
+    assert said in capsys.readouterr().err

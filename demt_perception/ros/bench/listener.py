@@ -1,10 +1,12 @@
 """Listens to all that the node publishes: a process of the benchmark.
 
-Command: ``stamps`` of the frames in question, in nanoseconds; what came of them is told as
-``figures`` and forgotten. Also tells ``ready``, and ``first`` when the first output came.
+Command: ``stamps`` of the frames in question, in nanoseconds, and of the ``settling`` ones before
+them; what came of them is told as ``figures`` and forgotten. Also tells ``ready``, and ``first``
+when the first output came.
 """
 
 import argparse
+from collections import Counter
 import queue
 import sys
 import time
@@ -47,30 +49,36 @@ def main() -> int:
             continue
         if command is None:
             return 0
-        tell('figures', **figures(recorder, command['stamps']))
+        tell('figures', **figures(recorder, command['stamps'], command['settling']))
 
 
-def figures(recorder: Recorder, stamps: list[int]) -> dict[str, Any]:
-    """Return what came of the frames of these stamps, and the node's reports; forget both."""
+def figures(recorder: Recorder, stamps: list[int], settling: list[int]) -> dict[str, Any]:
+    """Return what came of the frames of these stamps, and the node's reports; forget both.
+
+    Args:
+        recorder: that heard them.
+        stamps: of the frames that count.
+        settling: of those before them, of which only is told how many arrived whole.
+    """
     wanted = set(stamps)
     topics: dict[str, list[float]] = {}
     last: dict[int, float] = {}
-    arrived: dict[int, int] = {}
     images = [name for name in recorder.topics if name != 'depth/camera_info']
+    arrived = Counter(row[1] for name in images for row in recorder.received[name])
     for name in images:
         rows = [row for row in recorder.received[name] if row[1] in wanted]
         topics[name] = [row[2] for row in rows]
         for _, stamp, latency in rows:
-            arrived[stamp] = arrived.get(stamp, 0) + 1
             last[stamp] = max(last.get(stamp, 0.0), latency)
-    complete = [last[stamp] for stamp in stamps if arrived.get(stamp) == len(images)]
+    complete = [last[stamp] for stamp in stamps if arrived[stamp] == len(images)]
+    settled = sum(arrived[stamp] == len(images) for stamp in settling)
     for rows in recorder.received.values():
         rows.clear()
     reports = recorder.stats[-REPORTS:]
     recorder.stats.clear()
     newest = reports[-1] if reports else None
     return {
-        'complete': complete, 'topics': topics,
+        'complete': complete, 'settled': settled, 'topics': topics,
         'stages': stages_of(reports), 'counts': None if newest is None else {
             'received': newest.received, 'processed': newest.processed,
             **{reason: int(count) for reason, count in zip(

@@ -134,7 +134,7 @@ class Bench:
         used = {name: (seconds - cpu[name]) / passed for name, seconds in self._cpu().items()}
         time.sleep(TRAIL)
         counted = stamps[settling:]
-        self._listener.command(stamps=counted)
+        self._listener.command(stamps=counted, settling=stamps[:settling])
         found = self._await(self._listener, 'figures', 30)
         memory, peak = self._node.memory_mb()
         span = (counted[-1] - counted[0]) / 1e9
@@ -174,8 +174,7 @@ class Bench:
         self._counts = counts
         new = {name: count - before.get(name, 0) for name, count in counts.items()}
         received, processed = new.pop('received'), new.pop('processed')
-        complete = len(found['complete'])
-        behind = max(0, processed - complete - round(SETTLING * found.get('rate', 0)))
+        behind = max(0, processed - len(found['complete']) - found['settled'])
         return {'before the node': max(0, sent - received), **new, 'behind the node': behind}
 
     def _cpu(self) -> dict[str, float]:

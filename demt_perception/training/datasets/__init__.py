@@ -4,7 +4,7 @@ from demt_perception.training.datasets.boundaries import class_edges
 from demt_perception.training.datasets.camvid import CamVid
 from demt_perception.training.datasets.files import FileDataset, iterate
 from demt_perception.training.datasets.folder import Folder
-from demt_perception.training.datasets.layouts import detect_layout, LAYOUTS, STRETCHED
+from demt_perception.training.datasets.layouts import detect_layout, LAYOUTS, list_split, STRETCHED
 from demt_perception.training.datasets.mixture import Mixture
 from demt_perception.training.datasets.nyud import Nyud
 from demt_perception.training.datasets.pascal_context import PascalContext
@@ -16,4 +16,4 @@ from demt_perception.training.datasets.video import Video
 __all__ = [
     'IGNORE', 'LAYOUTS', 'STRETCHED', 'SUFFIXES', 'CamVid', 'FileDataset', 'Folder', 'Mixture',
     'Nyud', 'PascalContext', 'Rendered', 'Sample', 'Video', 'class_edges', 'detect_layout',
-    'iterate', 'read_image', 'read_rgb']
+    'iterate', 'list_split', 'read_image', 'read_rgb']

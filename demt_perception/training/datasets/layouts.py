@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import ModuleType
 
+from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import (
     camvid,
     folder,
@@ -12,6 +13,7 @@ from demt_perception.training.datasets import (
     rendered_cityscapes,
     video,
 )
+from demt_perception.training.datasets.files import Listing
 
 LAYOUTS: dict[str, ModuleType] = {
     'nyud': nyud, 'pascal': pascal_context, 'camvid': camvid, 'rendered': rendered,
@@ -20,6 +22,22 @@ LAYOUTS: dict[str, ModuleType] = {
 matches is taken."""
 STRETCHED = ('nyud', 'pascal')
 """The papers' archives have a few labels of another size than their picture."""
+
+
+def list_split(layout: str, root: Path, split: str) -> Listing:
+    """Return what a dataset holds of a split; of '', what its layout takes for the whole.
+
+    Raises:
+        ConfigError: it has no such split.
+        FileNotFoundError: the layout needs one, and none is named.
+    """
+    splits = LAYOUTS[layout].splits(root)
+    if split and split not in splits:
+        remedy = ('it has none, leave it out' if splits == [''] else
+                  f'want one of {", ".join(splits) or "none; is this the folder?"}')
+        raise ConfigError(f'{root} ({layout}) has no split {split!r}: {remedy}')
+    listing: Listing = LAYOUTS[layout].scan(root, split)
+    return listing
 
 
 def detect_layout(root: str | Path) -> str:

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from demt_perception.training.checked import ConfigError
-from demt_perception.training.datasets import detect_layout, FileDataset, LAYOUTS, STRETCHED
+from demt_perception.training.datasets import detect_layout, FileDataset, list_split, STRETCHED
+from demt_perception.training.datasets.output import refuse_overwriting, same_source
 from demt_perception.training.datasets.writing import is_written, write_description, write_sample
 
 FARTHEST = 60.0
@@ -48,7 +49,8 @@ def label_ground(root: str | Path, out: str | Path, predictor: Any, layout: str 
 
     Raises:
         FileNotFoundError: the dataset is missing or empty.
-        ConfigError: the model has no depth, or a class is not the dataset's.
+        ConfigError: the model has no depth, there is no such split or class, or ``out`` holds what
+            must not be written over: the dataset, another's, or labels made otherwise.
         ValueError: a file is broken.
         OSError: one cannot be read or written.
     """
@@ -59,15 +61,19 @@ def label_ground(root: str | Path, out: str | Path, predictor: Any, layout: str 
                           f'{", ".join(predictor.card.tasks)}')
     root, out = Path(root), Path(out)
     name = layout or detect_layout(root)
-    dataset = FileDataset(LAYOUTS[name].scan(root, split), resize=name in STRETCHED)
+    dataset = FileDataset(list_split(name, root, split), resize=name in STRETCHED)
     if not len(dataset):
         raise FileNotFoundError(f'no picture in {root} ({name}{", " + split if split else ""})')
     if lacking := {*ground, *([sky] if sky else [])} - set(dataset.classes):
         raise ConfigError(f'{root} has no class {", ".join(sorted(lacking))}: its classes are '
                           f'{", ".join(dataset.classes)}')
     ids = [dataset.classes.index(each) for each in ground]
-    write_description(out, dataset.classes, dataset.palette,
-                      source=f'{name} {split}'.strip() + f', ground by {predictor.card.name}')
+    refuse_overwriting(out, dataset.entries)
+    card = predictor.card
+    source = (f'{name} {split}'.strip() + f', ground by {card.name} {card.onnx_sha256[:12]}, '
+              f'hfov {hfov:g}, classes {", ".join(ground)}, sky {sky or "none"}')
+    same_source(out, source)
+    write_description(out, dataset.classes, dataset.palette, source=source)
     for index, entry in enumerate(tqdm(dataset.entries, 'ground', ncols=80, unit='picture')):
         if is_written(out, entry.name):
             continue

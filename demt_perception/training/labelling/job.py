@@ -13,14 +13,14 @@ from demt_perception.model_card import file_sha256
 from demt_perception.tasks import TASKS
 from demt_perception.training.config import ConfigError
 from demt_perception.training.datasets import FileDataset, IGNORE, soft
-from demt_perception.training.datasets.reading import read_yaml
+from demt_perception.training.datasets.output import refuse_overwriting, same_source
 from demt_perception.training.datasets.sample import Sample
 from demt_perception.training.datasets.writing import is_written, write_description, write_sample
 from demt_perception.training.evaluation.motion import estimate_motion
 from demt_perception.training.labelling.averaging import average, farthest, Opinions
 from demt_perception.training.labelling.voting import coarser, vote
 from demt_perception.training.metrics.suppression import suppress
-from demt_perception.training.packing import shrunk
+from demt_perception.training.packing import check_picture_size, shrunk
 from demt_perception.training.teaching import Teacher
 
 UNSURE = 0.35, 0.65
@@ -53,8 +53,8 @@ def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str |
         every: label every n-th picture; those between only vote, and should be near in time.
 
     Raises:
-        ConfigError: teachers differ in their classes, a number does not fit, or ``out`` has labels
-            made otherwise.
+        ConfigError: teachers differ in their classes, a number does not fit, or ``out`` holds what
+            is read, another's pictures, or labels made otherwise.
         ValueError: a picture cannot be read.
         OSError: likewise, or a file cannot be written.
     """
@@ -64,6 +64,7 @@ def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str |
     if min(size) < 4 or any(side % 4 for side in size):
         raise ConfigError(f'size {size[0]}x{size[1]}: want multiples of 4: soft labels are a '
                           'quarter of the picture')
+    check_picture_size(size)
     if not 0 <= least <= 1 or not all(scale > 0 for scale in scales):
         raise ConfigError(f'least {least}, scales {list(scales)}: want a probability of 0 to 1, '
                           'and sizes above 0')
@@ -72,7 +73,8 @@ def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str |
     made_by = ', '.join(f'{t.path.parent.name} {file_sha256(t.path)[:12]}' for t in teachers)
     source = (f'demt label by {made_by}, {size[0]}x{size[1]}, least {least}, scales '
               f'{list(scales)}, temporal {temporal}')
-    _same_labels(out, source)
+    refuse_overwriting(out, dataset.entries)
+    same_source(out, source)
     config = teachers[0].config
     write_description(out, config.classes, config.palette, source=source)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
@@ -157,10 +159,3 @@ def _nearby(names: Sequence[str], index: int) -> Iterable[int]:
 
 def _bgr(sample: Sample) -> np.ndarray:
     return cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
-
-
-def _same_labels(out: Path, source: str) -> None:
-    path = out / 'dataset.yaml'
-    if path.is_file() and (before := read_yaml(path).get('source')) != source:
-        raise ConfigError(f'{out} has labels made otherwise: {before!r}, now {source!r}: give '
-                          'another --out, or remove that folder')

@@ -1,0 +1,75 @@
+"""Where the frames of a phase are lost, told of made-up processes; and a node that ends early."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('rclpy', reason='rclpy is not installed')
+pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built')
+
+from demt_perception.bench import node
+from demt_perception.bench.results import BenchError
+from demt_perception.ros.bench import run
+from demt_perception.ros.bench.listener import figures
+from demt_perception.ros.demo.processes import DemoError
+
+TOPICS = ('semantic/image', 'depth/image')
+RATE, SECONDS = 12.0, 5.0
+SETTLING, COUNTED = 6, 60
+
+
+@pytest.fixture
+def phase(monkeypatch):
+    """Return a function: a phase of which these frames are processed, and these arrive whole."""
+    def play(processed, missing=()):
+        stamps = [round(1e9 * index / RATE) for index in range(SETTLING + COUNTED)]
+        newest = SimpleNamespace(
+            received=len(stamps), processed=processed, drop_reasons=['superseded'],
+            drop_counts=[len(stamps) - processed], model='m', engine='e', precision='f32',
+            device='CPU', stage_names=[], stage_p50_ms=[], stage_p95_ms=[], stage_max_ms=[])
+        recorder = SimpleNamespace(topics=TOPICS, stats=[newest], received={
+            topic: [(0.0, stamp, 5.0) for index, stamp in enumerate(stamps)
+                    if topic == TOPICS[0] or index not in missing] for topic in TOPICS})
+        asked = {}
+        process = SimpleNamespace(command=lambda **words: asked.update(words), name='node',
+                                  memory_mb=lambda: (1.0, 1.0), has_mapped=lambda _: False)
+
+        def answer(process, event, timeout):
+            if event == 'sent':
+                assert asked['count'] == len(stamps)
+                return {'stamps': stamps}
+            return figures(recorder, asked['stamps'], asked['settling'])
+
+        bench = run.Bench.__new__(run.Bench)
+        bench._camera = bench._listener = bench._node = process
+        bench._counts = dict.fromkeys(('received', 'processed', 'superseded'), 0)
+        bench._cpu, bench._await = dict, answer
+        return bench.phase(RATE, SECONDS)
+
+    monkeypatch.setattr(run, 'TRAIL', 0.0)
+    monkeypatch.setattr('demt_perception.ros.bench.listener.stages_of', lambda _: {})
+    return play
+
+
+def test_frames_at_the_beginning_are_not_lost_behind_the_node(phase):
+    found = phase(SETTLING + COUNTED)
+    assert found['lost'] == 0
+    assert found['lost_where'] == {'before the node': 0, 'superseded': 0, 'behind the node': 0}
+
+
+def test_frames_are_lost_where_they_are(phase):
+    found = phase(SETTLING + COUNTED - 2, missing=(0, 20, 21, 30, 31))   # 0 in the beginning
+    assert found['lost'] == pytest.approx(4 / COUNTED)
+    assert found['lost_where'] == {'before the node': 0, 'superseded': 2, 'behind the node': 3}
+
+
+def test_a_node_that_ends_early_is_a_combination_that_failed(tiny_model, tmp_path, monkeypatch):
+    def run_bench(*_):
+        raise DemoError('the node ended with code 1')
+
+    monkeypatch.setattr(run, 'run_bench', run_bench)
+    monkeypatch.setattr(node, 'Worker', lambda *_: SimpleNamespace(close=lambda: None))
+    progress = SimpleNamespace(show=lambda _: None, close=lambda: None)
+    with pytest.raises(BenchError, match='ended with code 1'):
+        node.measure_node(tiny_model, 'onnxruntime', 'f32', None, 1, (96, 160), '', 10.0, 1.0,
+                          tmp_path, progress)
