@@ -344,12 +344,17 @@ def limits(device: str) -> dict[str, float]:
     found = {}
     for name, dtype in TYPES.items():
         a = torch.randn(side, side, device=device).to(dtype)
-        found[f'{name}_tflops'] = round(2e-12 * side**3 / best(lambda a=a: a @ a, device), 3)
+        found[f'{name}_tflops'] = significant(2e-12 * side**3 / best(lambda a=a: a @ a, device))
     size = (256 if device == 'cuda' else 16) << 20
     source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    found['gb_per_s'] = round(2e-9 * size / best(lambda: target.copy_(source), device), 1)
+    found['gb_per_s'] = significant(2e-9 * size / best(lambda: target.copy_(source), device))
     return found
+
+
+def significant(value):
+    """Return a number with four digits that count: none becomes 0, shares are taken of them."""
+    return float(f'{value:.4g}')
 
 
 def best(function: Callable[[], Any], device: str) -> float:
