@@ -352,7 +352,7 @@ def limits(device: str) -> dict[str, float]:
     return found
 
 
-def significant(value):
+def significant(value: float) -> float:
     """Return a number with four digits that count: none becomes 0, shares are taken of them."""
     return float(f'{value:.4g}')
 
