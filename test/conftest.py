@@ -51,3 +51,14 @@ def free_model(tiny_model, tmp_path_factory):
     values = {**card.__dict__, 'onnx_sha256': file_sha256(folder / 'model.onnx')}
     save_card(type(card)(**values), folder)
     return folder
+
+
+@pytest.fixture
+def closes_of(monkeypatch):
+    """Return a function of a class: the list of its objects that are closed from then on."""
+    def watch(kind):
+        closed, close = [], kind.close
+        monkeypatch.setattr(kind, 'close', lambda self: (closed.append(self), close(self)))
+        return closed
+
+    return watch

@@ -25,6 +25,7 @@ from demt_perception.inference.engines import (
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.precision import SPEED_UP, Trial
 from demt_perception.inference.graph_file import read_graph
+from demt_perception.inference.graph_outputs import needed_outputs, split_checked
 from demt_perception.inference.input_size import check_input_size, fit_input_size
 from demt_perception.inference.memory import return_freed_memory
 from demt_perception.inference.models import find_model
@@ -37,8 +38,7 @@ from demt_perception.inference.preprocess import (
     focal_at_input,
     Preprocessor,
 )
-from demt_perception.model_card import load_card, ModelCard
-from demt_perception.tasks import get_tasks, TASKS
+from demt_perception.model_card import load_card
 
 
 class Predictor:
@@ -91,7 +91,7 @@ class Predictor:
         self.folder = find_model(model)
         self._whole = load_card(self.folder)
         self.card = self._whole if tasks is None else self._whole.only(tasks)
-        self._wanted = _outputs(self._whole, self.card.tasks)
+        self._wanted = needed_outputs(self._whole, self.card.tasks)
         self._order = engine, threads
         self._batch: Engine | None = None
         self._batch_size = 1
@@ -114,12 +114,9 @@ class Predictor:
         """Choose what goes before and after the engine, and run it once."""
         on_device = self.engine.preprocessor(self.card) if isinstance(
             self.engine, PictureEngine) else None
-        self._preprocess: PicturePath | Preprocessor = on_device or Preprocessor(
-            self.card, self.input_size)
+        self._preprocess: PicturePath = on_device or Preprocessor(self.card, self.input_size)
         self._maps: Maps = self.engine.postprocessor() or postprocess if isinstance(
             self.engine, MapsEngine) else postprocess
-        self._classes = {task.topic: task.channels or len(self.card.classes)
-                         for task in get_tasks(self.card.tasks) if task.kind == 'classes'}
         self.pace = Pace()
         start = time.perf_counter()
         self._run(np.zeros((1, 3, *self.input_size), np.float32))
@@ -202,8 +199,6 @@ class Predictor:
 
     def _prepare(self, bgr: np.ndarray) -> Any:
         """Return the network's input of a picture."""
-        if isinstance(self._preprocess, Preprocessor):   # the CPU takes any size at once
-            return self._preprocess(bgr)
         self.first = not self._preprocess.ready(bgr.shape)
         try:
             return self._preprocess(bgr)
@@ -321,31 +316,4 @@ class Predictor:
         except ValueError as error:   # of a library: the picture has been checked by now
             raise EngineError(f'engine {self.engine.name} failed: {error}') from error
         count = 1 if engine is None else len(image)
-        for name, (one, dtype) in self._wanted.items():
-            shape = (count, *one[1:])
-            value = outputs.get(name)
-            if value is None or value.dtype != dtype or 0 in value.shape or not (
-                    value.ndim == len(shape) + 2 and value.shape[:len(shape)] == shape):
-                seen = 'missing' if value is None else f'{value.dtype} of shape {value.shape}'
-                raise EngineError(
-                    f'output {name!r} of model {self.card.name} is {seen}, want {dtype} of shape '
-                    f'({", ".join(map(str, shape))}, h, w): export the model again')
-            if value.dtype == np.float32 and not np.isfinite(value).all():
-                raise EngineError(
-                    f'engine {self.engine.name} returned NaN or infinity in output {name!r} '
-                    f'({self.engine.precision}): try another engine, or report the image')
-        for name, classes in self._classes.items():
-            if outputs[name].max() >= classes:
-                raise EngineError(
-                    f'model {self.card.name} returned class {outputs[name].max()}, its card has '
-                    f'{classes} classes for output {name!r}: export the model again')
-        return [{name: outputs[name][index] for name in self._wanted} for index in range(count)]
-
-
-def _outputs(card: ModelCard, tasks: Iterable[str]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return what of a graph is to be run for some of its tasks: theirs, and what masks them."""
-    outputs = card.only(tasks).outputs
-    for task in get_tasks(tasks):
-        if task.masked_by in card.tasks:
-            outputs |= TASKS[task.masked_by].outputs
-    return outputs
+        return split_checked(outputs, count, self._wanted, self.card, self.engine)

@@ -83,6 +83,10 @@ class Preprocessor:
         self._scale = [1 / std for std in card.std]
         self._offset = [-mean / std for mean, std in zip(card.mean, card.std, strict=True)]
 
+    def ready(self, shape: tuple[int, ...]) -> bool:
+        """Tell that pictures of any shape are taken at once; see ``PicturePath``."""
+        return True
+
     def __call__(self, bgr: np.ndarray) -> np.ndarray:
         """Return the network input, float32 1x3xHxW RGB, valid until the next call."""
         small = shrink(bgr, self._buffer.shape[2:])

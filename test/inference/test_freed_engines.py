@@ -27,12 +27,9 @@ class Failing(Clock):
 
 
 @pytest.fixture
-def closed(monkeypatch):
+def closed(closes_of):
     """Return the list of ONNX Runtime's engines that are closed."""
-    engines, close = [], OnnxRuntimeEngine.close
-    monkeypatch.setattr(
-        OnnxRuntimeEngine, 'close', lambda self: (engines.append(self), close(self)))
-    return engines
+    return closes_of(OnnxRuntimeEngine)
 
 
 @pytest.mark.parametrize('error', [

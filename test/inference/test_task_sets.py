@@ -144,12 +144,9 @@ def test_where_it_fails_the_whole_model_goes_on_and_it_is_not_tried_again(asking
 
 
 @pytest.fixture
-def closed(monkeypatch):
+def closed(closes_of):
     """Return the list of the predictors that are closed."""
-    predictors, close = [], Predictor.close
-    monkeypatch.setattr(
-        Predictor, 'close', lambda self: (predictors.append(self), close(self)))
-    return predictors
+    return closes_of(Predictor)
 
 
 def test_a_model_that_was_exchanged_on_disk_gives_no_engine_and_the_loaded_one_goes_on(

@@ -72,10 +72,7 @@ def shared_node(ros, tiny_model):
 
 
 @pytest.fixture
-def freed(monkeypatch):
+def freed(closes_of):
     """Return the list of the predictors that are closed."""
     from demt_perception.inference import Predictor
-
-    closed, close = [], Predictor.close
-    monkeypatch.setattr(Predictor, 'close', lambda self: (closed.append(self), close(self)))
-    return closed
+    return closes_of(Predictor)

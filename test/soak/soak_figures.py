@@ -229,7 +229,9 @@ def summary(records):
         'driver_errors': len(records['driver_error']),
         'longest_without_report_s': max((s['report_gap'] for s in samples), default=None),
         'load': _percentile([record['load'] for record in records['load']], 50),
-        'ended': records['end'][0] if records['end'] else None,
+        # Without the node's last words, which name places of the machine.
+        'ended': {key: value for key, value in records['end'][0].items() if key != 'log'}
+        if records['end'] else None,
         'table': fault_table(faults),
     }
 
