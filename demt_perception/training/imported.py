@@ -5,7 +5,7 @@ from pathlib import Path
 
 from demt_perception.class_lists import NYUD, PASCAL, voc_palette
 from demt_perception.hashes import check_publisher, HashError
-from demt_perception.model_card import ModelCard
+from demt_perception.model_card import CARD_FILE, ModelCard, WEIGHTS
 from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
 from demt_perception.networks.deploy import Deployed
@@ -47,13 +47,16 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
         sha256: of the file, as its publisher names it; '' for any.
 
     Raises:
-        CheckpointError: the file cannot be read, its weights do not fit, or a task is not in the
-            table of tasks or has other channels there; nothing is written.
+        CheckpointError: the file cannot be read or would be written over, its weights do not
+            fit, or a task is not in the table of tasks or has other channels there; nothing is
+            written.
         UnknownNetworkError: the weights are of no network that is known.
         ModelCardError: ``input_size`` is not valid.
         RuntimeError: ONNX Runtime disagrees with torch.
     """
     file, out = Path(file), Path(out)
+    if any((out / ours).resolve() == file.resolve() for ours in (WEIGHTS, ONNX, CARD_FILE)):
+        raise CheckpointError(f'{file} would be written over by the model, give another --out')
     try:
         digest = check_publisher(file, sha256)
     except (HashError, OSError) as error:

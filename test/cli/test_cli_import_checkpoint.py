@@ -14,6 +14,7 @@ torch = pytest.importorskip('torch', reason='importing weights needs torch')
 pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
 sys.path.append(str(Path(__file__).parents[1] / 'networks'))
 from official_states import demt, hrnet
+from safetensors.torch import save_file
 
 from demt_perception.cli.main import main
 from demt_perception.inference import Predictor
@@ -143,6 +144,21 @@ def test_a_single_task_network_needs_its_task(tmp_path, capsys):
                      '--task', task]) == 1
         assert text in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('linked', [False, True])
+def test_the_checkpoint_is_not_written_over(tmp_path, capsys, linked):
+    file = tmp_path / 'model' / 'weights.safetensors'
+    file.parent.mkdir()
+    save_file(demt(), file)
+    before = file.read_bytes()
+    given = tmp_path / 'a.safetensors' if linked else file
+    if linked:
+        given.symlink_to(file)
+    assert import_(given, file.parent) == 1
+    assert 'give another --out' in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize('size', [('60', '96'), ('0', '0')])

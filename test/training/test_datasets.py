@@ -1,6 +1,7 @@
 """The loaders read the archives' own layouts with the papers' conventions; mixtures repeat."""
 
 from dataclasses import replace
+import re
 import struct
 import zlib
 
@@ -34,9 +35,10 @@ from demt_perception.training.datasets import (
     Rendered,
     Sample,
 )
+from demt_perception.training.datasets.folder import scan
 from demt_perception.training.datasets.pascal_context import WITH_NORMALS
 from demt_perception.training.datasets.pascal_parts import load_parts, PART_IDS
-from demt_perception.training.datasets.reading import read_array, read_grey
+from demt_perception.training.datasets.reading import DatasetError, read_array, read_grey
 
 
 @pytest.mark.parametrize(('archive', 'size'), [('demt', (425, 560)), ('mtl', (480, 640))])
@@ -295,8 +297,9 @@ def test_the_yaml_of_a_folder_is_read_strictly(tmp_path):
                          ({'palette': [[0, 0, 999]]}, '0..255'),
                          ({'partial': ['dpth']}, 'list of tasks')):
         (root / 'dataset.yaml').write_text(yaml.safe_dump(text))
-        from demt_perception.training.datasets.folder import scan
-        assert any(wanted in reason for _, reason in scan(root, '').problems), text
+        assert any(wanted in reason for _, reason in scan(root, '').faults), text
+        with pytest.raises(DatasetError, match=re.escape(wanted)):
+            Folder(root)
 
 
 def test_samples_are_plain_and_can_be_replaced(tmp_path):

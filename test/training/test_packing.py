@@ -1,5 +1,6 @@
 """Packed data say what the data said, but for what 8 and 16 bits cannot hold."""
 
+import cv2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
@@ -218,6 +219,20 @@ def test_numbers_of_nothing_are_refused(renders, tmp_path, capsys, options):
         main(command)
     assert "'0': want a whole number of at least 1" in capsys.readouterr().err
     assert not (tmp_path / 'packed').exists()
+
+
+@pytest.mark.parametrize(('damage', 'said'), [
+    (lambda root: cv2.imwrite(str(root / 'semseg' / '1.png'), np.zeros((64, 96, 3), np.uint8)),
+     'semseg/1.png has 3 channels: want one'),
+    (lambda root: (root / 'cameras' / '1.yaml').write_text('fx: fast\n'), 'has no numbers fx'),
+    (lambda root: (root / 'dataset.yaml').write_text('a: ['), 'dataset.yaml is not YAML'),
+    (lambda root: (root / 'dataset.yaml').write_text('depth_unt: 0.001\n'),
+     "unknown key 'depth_unt': did you mean 'depth_unit'?; run `demt data check`")])
+def test_a_damaged_dataset_is_said_without_a_traceback(renders, tmp_path, capsys, damage, said):
+    damage(renders)
+    assert run_pack(renders, tmp_path / 'out') == 1
+    told = capsys.readouterr().err
+    assert said in told and str(renders) in told and 'Traceback' not in told
 
 
 def test_thin_boundaries_stay_whole():

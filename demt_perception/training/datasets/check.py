@@ -43,7 +43,7 @@ def check_dataset(root: str | Path, layout: str,
     total, done = sum(len(listing.entries) for listing in listings.values()), 0
     summaries = {}
     for split, listing in listings.items():
-        problems += listing.absent + listing.problems
+        problems += listing.faults + listing.absent + listing.problems
         summary = summaries[split] = Summary(listing.classes, listing.formats)
         for entry in listing.entries:
             # What overflows in a stray file is reported by its own rule.

@@ -13,7 +13,7 @@ import numpy as np
 from demt_perception.tasks import get_tasks, TASKS
 from demt_perception.training.datasets import soft
 from demt_perception.training.datasets.formats import Format
-from demt_perception.training.datasets.reading import read_rgb, read_yaml, SUFFIXES
+from demt_perception.training.datasets.reading import DatasetError, read_rgb, read_yaml, SUFFIXES
 from demt_perception.training.datasets.sample import IGNORE, Sample
 
 Places = dict[str, tuple[tuple[str, ...], ...]]
@@ -49,6 +49,7 @@ class Listing:
         classes: names of the semantic classes.
         absent: pictures that a split names and that do not exist.
         problems: everything else wrong: missing labels, stems used twice, empty splits.
+        faults: of the description, without which labels could be taken for others.
         palette: colours of the classes, empty where the dataset does not say.
         focal: of every picture without a camera file, in pixels.
         stretched: labels may be smaller than their pictures.
@@ -61,6 +62,7 @@ class Listing:
     classes: tuple[str, ...]
     absent: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    faults: list[Problem] = field(default_factory=list)
     palette: tuple[tuple[int, int, int], ...] = ()
     focal: tuple[float, float] | None = None
     stretched: bool = False
@@ -80,10 +82,15 @@ class FileDataset:
         soft: read soft labels, too, where there are any; False at first.
 
     Raises:
+        DatasetError: the description is wrong, so that labels could be taken for others.
         FileNotFoundError: there is no picture, or one that a split names is missing.
     """
 
     def __init__(self, listing: Listing, tasks: Iterable[str] | None = None, resize: bool = False):
+        if listing.faults:
+            path, reason = listing.faults[0]
+            raise DatasetError(f'{reason if str(path) in reason else f"{path}: {reason}"}; run '
+                               '`demt data check` on the folder')
         if listing.absent:
             path, reason = listing.absent[0]
             raise FileNotFoundError(f'{path}: {reason} ({len(listing.absent)} such pictures); '
@@ -140,11 +147,11 @@ class FileDataset:
         try:
             label = form.decode(raw)
         except ValueError as error:
-            raise ValueError(f'{paths[0]}: {error}') from error
+            raise DatasetError(f'{paths[0]}: {error}') from error
         if label.shape[:2] == size:
             return label
         if not self.resize:
-            raise ValueError(f'{paths[0]} is {_size(label.shape)}: want the '
+            raise DatasetError(f'{paths[0]} is {_size(label.shape)}: want the '
                              f'{_size(size)} of its picture')
         # As MTL-PyTorch: the few archive labels of another size are stretched.
         vector = TASKS[task].kind == 'vector'
@@ -234,15 +241,15 @@ def read_focal(path: Path) -> tuple[float, float]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it has no positive fx and fy.
+        DatasetError: it has no positive fx and fy.
     """
     content = read_yaml(path)
     try:
         focal = float(content['fx']), float(content['fy'])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} has no numbers fx and fy: {error}') from error
+        raise DatasetError(f'{path} has no numbers fx and fy: {error}') from error
     if not (0 < focal[0] < float('inf') and 0 < focal[1] < float('inf')):
-        raise ValueError(f'{path} has fx, fy = {focal}: want positive numbers of pixels')
+        raise DatasetError(f'{path} has fx, fy = {focal}: want positive numbers of pixels')
     return focal
 
 

@@ -124,7 +124,7 @@ def _describe(listing: Listing) -> tuple[tuple[str, ...], float]:
     try:
         content = read_yaml(path)
     except (OSError, ValueError) as error:
-        listing.problems.append(Problem(path, str(error)))
+        listing.faults.append(Problem(path, str(error)))
         return (), 0.0
     wrong = [f'unknown key {key!r}' + _nearest(str(key)) for key in content
              if key not in KEYS + RENDERED_KEYS]
@@ -136,14 +136,14 @@ def _describe(listing: Listing) -> tuple[tuple[str, ...], float]:
         except (TypeError, ValueError, OverflowError) as error:
             wrong.append(f'{key}: {error}')
             content[key] = None
-    listing.problems += [Problem(path, reason) for reason in wrong]
+    listing.faults += [Problem(path, reason) for reason in wrong]
     listing.classes = content['classes'] or ()
     listing.palette = content['palette'] or ()
     listing.focal = content['focal']
     listing.stretched = content['stretched'] or False
     if listing.palette and len(listing.palette) != len(listing.classes):
-        listing.problems.append(Problem(path, f'{len(listing.palette)} colours in the palette '
-                                        f'for {len(listing.classes)} classes'))
+        listing.faults.append(Problem(path, f'{len(listing.palette)} colours in the palette '
+                                      f'for {len(listing.classes)} classes'))
     return content['partial'] or (), content['depth_unit'] or 0.0
 
 

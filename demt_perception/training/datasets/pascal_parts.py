@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from demt_perception.training.datasets.reading import read_mat
+from demt_perception.training.datasets.reading import DatasetError, read_mat
 
 PERSON = 15
 
@@ -31,7 +31,7 @@ def load_parts(path: Path) -> np.ndarray:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not an annotation of PASCAL-Part.
+        DatasetError: it is not an annotation of PASCAL-Part.
     """
     anno = read_mat(path).get('anno')
     try:
@@ -46,5 +46,5 @@ def load_parts(path: Path) -> np.ndarray:
             raise ValueError('no variable "anno" with objects and masks')
     except Exception as error:
         # A foreign structure fails anywhere in these nested cells.
-        raise ValueError(f'{path} is no PASCAL-Part annotation: {error!r}') from error
+        raise DatasetError(f'{path} is no PASCAL-Part annotation: {error!r}') from error
     return parts

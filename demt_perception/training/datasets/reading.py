@@ -1,6 +1,6 @@
 """Reading one file into one array: pictures, maps of ids, .npy and .mat files.
 
-All raise OSError or ValueError that name the file and the reason, whatever bytes it holds.
+All raise OSError or DatasetError that name the file and the reason, whatever bytes it holds.
 """
 
 from pathlib import Path
@@ -19,6 +19,10 @@ from demt_perception.training.datasets.mat import parse_mat
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 PNG = b'\x89PNG\r\n\x1a\n'
 PALETTE, GREY = 3, 0
+
+
+class DatasetError(ValueError):
+    """A file of a dataset that is not what it should be; the text names it and the reason."""
 
 
 def read_image(path: Path, flags: int) -> np.ndarray:
@@ -42,7 +46,7 @@ def read_grey(path: Path) -> np.ndarray:
 
     Raises:
         OSError: the file is missing or not an image.
-        ValueError: it has more than one channel.
+        DatasetError: it has more than one channel.
     """
     data = _bytes(path)
     bits = 0
@@ -51,7 +55,7 @@ def read_grey(path: Path) -> np.ndarray:
         bits, data = data[24], _indices_as_grey(data)
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
     if image.ndim != 2:
-        raise ValueError(f'{path} has {image.shape[2]} channels: want one (grey or palette)')
+        raise DatasetError(f'{path} has {image.shape[2]} channels: want one (grey or palette)')
     # Grey of fewer bits is stretched to 0..255 by every decoder; indices must not be.
     return image // (255 // (2 ** bits - 1)) if bits in (1, 2, 4) else image
 
@@ -95,16 +99,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file is missing or cannot be read.
-        ValueError: it is not YAML, or no mapping.
+        DatasetError: it is not YAML, or no mapping.
     """
     try:
         content = outside.read_yaml(path)
     except FileNotFoundError:
         raise OSError(f'{path} is missing') from None
     except ValueError as error:
-        raise ValueError(f'{path} is {error}') from error
+        raise DatasetError(f'{path} is {error}') from error
     if not isinstance(content, dict):
-        raise ValueError(f'{path} holds {type(content).__name__}: want key: value lines')
+        raise DatasetError(f'{path} holds {type(content).__name__}: want key: value lines')
     return content
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demt_perception.training.datasets.reading import read_grey
+from demt_perception.training.datasets.reading import DatasetError, read_grey
 
 STEPS = 16
 """Values to a factor of e."""
@@ -28,11 +28,11 @@ def read(path: Path, classes: int) -> np.ndarray:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no image, or does not hold as many maps.
+        DatasetError: it is no image, or does not hold as many maps.
     """
     image = read_grey(path)
     if fault := _fault(image, classes):
-        raise ValueError(f'{path}: {fault}')
+        raise DatasetError(f'{path}: {fault}')
     return image
 
 

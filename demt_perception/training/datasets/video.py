@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from demt_perception.training.datasets.files import Entry, FileDataset, Listing, Problem
-from demt_perception.training.datasets.reading import read_rgb, read_yaml
+from demt_perception.training.datasets.reading import DatasetError, read_rgb, read_yaml
 from demt_perception.training.datasets.reading import SUFFIXES as PICTURES
 
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov')
@@ -62,10 +62,10 @@ class Camera:
         """Return the picture without distortion, of the same fx, fy and size.
 
         Raises:
-            ValueError: it has not the camera's size.
+            DatasetError: it has not the camera's size.
         """
         if image.shape[:2] != self.size:
-            raise ValueError(
+            raise DatasetError(
                 f'a picture is {image.shape[0]}x{image.shape[1]}, the camera of {DESCRIPTION} '
                 f'{self.size[0]}x{self.size[1]}: keep clips of another camera in another folder')
         if not self.distortion:
@@ -87,7 +87,7 @@ def scan(root: Path, split: str) -> Listing:
     """Return the frames of a split: the first part of every clip is ``train``.
 
     Raises:
-        ValueError: the description is wrong, or two clips have one name.
+        DatasetError: the description is wrong, or two clips have one name.
     """
     listing = Listing(root, [], {}, ())
     every, share, camera = _describe(_home(root), listing)
@@ -117,7 +117,7 @@ def _clips(root: Path) -> list[Path]:
     for clip in clips:
         other = names.setdefault(clip.name if clip.is_dir() else clip.stem, clip)
         if other is not clip:
-            raise ValueError(f'{clip} and {other.name} give their frames the same names: rename '
+            raise DatasetError(f'{clip} and {other.name} give their frames the same names: rename '
                              'one')
     return clips
 
@@ -200,12 +200,12 @@ def _describe(home: Path, listing: Listing) -> tuple[int, float, Camera | None]:
         return every, share, camera
     content = read_yaml(path)
     if strange := sorted(set(content) - set(KEYS)):
-        raise ValueError(f'{path}: unknown keys {strange}, want {", ".join(KEYS)}')
+        raise DatasetError(f'{path}: unknown keys {strange}, want {", ".join(KEYS)}')
     every, share = content.get('every', every), content.get('validation', share)
     if type(every) is not int or every < 1:
-        raise ValueError(f'{path}: every: {every!r}, want a whole number of 1 or more')
+        raise DatasetError(f'{path}: every: {every!r}, want a whole number of 1 or more')
     if not (isinstance(share, int | float) and 0 <= share <= 1):
-        raise ValueError(f'{path}: validation: {share!r}, want a share of 0 to 1')
+        raise DatasetError(f'{path}: validation: {share!r}, want a share of 0 to 1')
     if 'camera' in content:
         camera = _checked(_camera, content['camera'], path)
     return every, float(share), camera
@@ -216,9 +216,9 @@ def _camera(value: Any) -> Camera:
     camera = Camera((int(height), int(width)), tuple(map(float, value['matrix'])),
                     tuple(map(float, value.get('distortion', ()))))
     if len(camera.matrix) != 4 or not all(0 < f < float('inf') for f in camera.matrix[:2]):
-        raise ValueError('matrix wants [fx, fy, cx, cy] with positive focal lengths')
+        raise DatasetError('matrix wants [fx, fy, cx, cy] with positive focal lengths')
     if len(camera.distortion) not in (0, 4, 5, 8):
-        raise ValueError('distortion wants 4, 5 or 8 numbers of OpenCV')
+        raise DatasetError('distortion wants 4, 5 or 8 numbers of OpenCV')
     return camera
 
 
@@ -226,5 +226,5 @@ def _checked(take: Callable[[Any], Camera], value: Any, path: Path) -> Camera:
     try:
         return take(value)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path}: camera: {error!r}, want size: [height, width], matrix: '
+        raise DatasetError(f'{path}: camera: {error!r}, want size: [height, width], matrix: '
                          '[fx, fy, cx, cy], distortion: [k1, k2, p1, p2, k3]') from error
