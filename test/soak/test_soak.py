@@ -120,3 +120,16 @@ def test_figures_of_a_process_follow_what_it_does():
     assert sum(mappings(os.getpid()).values()) > block.nbytes / 2**20
     with pytest.raises(FileNotFoundError):
         figures(2**22 + 1)
+
+
+def test_what_a_fault_keeps_is_measured(tiny_model, tmp_path):
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    done = subprocess.run(
+        [sys.executable, HERE / 'kept.py', 'nothing', 'bad parameter', '--count', '2', '--blocks',
+         '2', '--model', tiny_model, '--out', tmp_path],
+        env=os.environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = json.loads((tmp_path / 'kept.json').read_text())
+    assert list(kept) == ['nothing', 'bad parameter']
+    assert all(len(blocks) == 2 and max(map(abs, blocks)) < 1000 for blocks in kept.values())
+    assert '| bad parameter | ' in done.stdout
