@@ -23,7 +23,7 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from demt_perception.bags import BagError, open_bag
+from demt_perception.bags import BagError, listed_topics
 from demt_perception.bags.played_images import first_images, named_images
 from demt_perception.ros.launching import cameras_of
 
@@ -44,16 +44,13 @@ def find_images(context: LaunchContext) -> list:
                          'each name in the topics of the bag: of /front/image_raw it is '
                          'cameras:=front image_topic:=image_raw')
     if not given:
-        with open_bag(bag_path) as bag:
-            topic, transport = first_images(bag.topics, transport)
-        return choice(topic, transport)
+        return choice(*first_images(listed_topics(bag_path), transport))
     home = value(context, 'namespace').strip('/')
     home = f'/{home}/' if home else '/'
     full = [camera.topic if camera.topic.startswith('/') else home + camera.topic
             for camera in cameras_of(cameras, '', given)]
     try:
-        with open_bag(bag_path) as bag:
-            return choice(*named_images(bag.topics, given, full, transport))
+        return choice(*named_images(listed_topics(bag_path), given, full, transport))
     except BagError as error:
         # `ros2 bag` may have plugins for what is not read here; the user has said what matters.
         return [LogInfo(msg=f'how {given} was recorded is not known: {error}')]

@@ -1,7 +1,7 @@
 """A bag: a rosbag2 folder, or one storage file or ROS 1 bag, read message by message."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 import re
@@ -87,11 +87,11 @@ class Bag:
                 yield (message if self._decompress is None
                        else message._replace(data=self._decompress(message.data)))
         for name in sorted(wanted):
-            recorded = self._metadata.counts.get(name)
-            if recorded is not None and read[name] != recorded:
+            listed = self._metadata.topics.get(name)
+            if listed is not None and read[name] != listed.count:
                 raise IncompleteBagError(
                     f'{self.path}: {read[name]} messages of {name} could be read, metadata.yaml '
-                    f'counts {recorded}: the recording is cut off or a storage file is missing; '
+                    f'counts {listed.count}: the recording is cut off or a file is missing; '
                     '`ros2 bag reindex` mends the count')
 
     def _check(self, name: str) -> None:
@@ -148,6 +148,22 @@ def open_bag(path: str | Path) -> Bag:
         raise BagError(f'{path} is not a bag: want a folder with {METADATA_FILE}, or a file that '
                        f'ends in one of {STORAGE_SUFFIXES}')
     return Bag(path, Metadata(files, {}, '', 'unknown'))
+
+
+def listed_topics(path: str | Path) -> Mapping[str, Topic]:
+    """Return the topics of a bag, by its ``metadata.yaml`` where that names them.
+
+    So reading them needs no package for the storage: launch files run in ROS's own Python, which
+    may not have that of MCAP.
+
+    Raises:
+        BagError: there is no bag at the path, or it cannot be read.
+    """
+    path = Path(path)
+    if (path / METADATA_FILE).is_file() and (topics := read_metadata(path).topics):
+        return topics
+    with open_bag(path) as bag:
+        return bag.topics
 
 
 def holds_bag(folder: Path) -> bool:

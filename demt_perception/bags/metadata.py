@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from demt_perception.bags.records import BagError, Channel
+from demt_perception.bags.records import BagError, Channel, is_latched, Topic
 from demt_perception.outside import read_yaml
 
 METADATA_FILE = 'metadata.yaml'
@@ -21,13 +21,13 @@ class Metadata:
 
     Attributes:
         files: storage files, in recording order.
-        counts: number of messages recorded, by topic name.
+        topics: by their names, with the number of messages recorded.
         compression: '' or 'zstd'.
         compression_mode: '', 'file', 'message', or 'unknown' where there is no metadata.yaml.
     """
 
     files: tuple[Path, ...]
-    counts: dict[str, int]
+    topics: dict[str, Topic]
     compression: str
     compression_mode: str
 
@@ -54,10 +54,8 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def _parse(folder: Path, info: Any) -> Metadata:
-    counts = {
-        str(entry['topic_metadata']['name']): int(entry['message_count'])
-        for entry in info.get('topics_with_message_count') or ()
-    }
+    topics = [_topic(entry['topic_metadata'], int(entry['message_count']))
+              for entry in info.get('topics_with_message_count') or ()]
     files = tuple(folder / _inside(name) for name in info['relative_file_paths'])
     compression = str(info.get('compression_format') or '').lower()
     mode = str(info.get('compression_mode') or '').lower()
@@ -67,7 +65,13 @@ def _parse(folder: Path, info: Any) -> Metadata:
         raise BagError(
             f'{folder}: compression {compression!r} by {mode!r} is not supported, want zstd by '
             'file or message; `ros2 bag convert` writes the bag uncompressed')
-    return Metadata(files, counts, compression, mode)
+    return Metadata(files, {topic.name: topic for topic in topics}, compression, mode)
+
+
+def _topic(entry: Any, count: int) -> Topic:
+    return Topic(str(entry['name']), str(entry.get('type', '')), count,
+                 str(entry.get('serialization_format', 'cdr')),
+                 is_latched(entry.get('offered_qos_profiles')))
 
 
 def _inside(name: Any) -> str:

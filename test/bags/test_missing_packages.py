@@ -5,7 +5,7 @@ import sys
 from bag_writing import message, write_mcap, write_metadata, write_sqlite3
 import pytest
 
-from demt_perception.bags import BagError, open_bag, ros_types
+from demt_perception.bags import BagError, listed_topics, open_bag, ros_types
 from demt_perception.bags.mcap_writer import PieceWriter
 
 ROWS = [('/chatter', 1_000, message('hello'))]
@@ -66,3 +66,16 @@ def test_rosbags(tmp_path, without, monkeypatch):
         open_bag(tmp_path / 'b.bag')
     with open_bag(tmp_path / 'a.db3') as bag:
         assert len(list(bag.messages(['/chatter']))) == 1
+
+
+def test_topics_are_listed_without_mcap(tmp_path, without):
+    """A launch file runs in ROS's own Python, which hardly has it."""
+    write_mcap(tmp_path / 'a.mcap', ROWS)
+    write_metadata(tmp_path, ['a.mcap'], {'/chatter': 1})
+    with open_bag(tmp_path) as bag:
+        wanted = dict(bag.topics)
+    without('mcap')
+    assert listed_topics(tmp_path) == wanted
+    (tmp_path / 'metadata.yaml').unlink()
+    with pytest.raises(BagError, match=r'a\.mcap: reading MCAP needs .*pip install mcap'):
+        listed_topics(tmp_path)
