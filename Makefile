@@ -33,7 +33,9 @@ help:
 	@echo '            SOURCE=file.mp4 | folder of images | 0 (camera) | rosbag2 folder | bag.mcap'
 	@echo '            SECONDS=20  MODEL=name or folder  ENGINE=auto|openvino|onnxruntime'
 	@echo 'make test   all tests, in the same .venv with torch added, two folders at a time;'
-	@echo '            ARGS="-k bags" runs one pytest with these arguments'
+	@echo '            ARGS="-k bags" runs one pytest with these arguments. torch of pypi.org brings'
+	@echo '            several GB of CUDA; the small one, for the CPU:'
+	@echo '            PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test'
 	@echo 'make faults every fault of test/faults many times, on the real node over DDS: the table of'
 	@echo '            docs/reliability.md;  ARGS="--times 5 --only camera"'
 	@echo 'make lint   ruff and mypy'
@@ -102,8 +104,8 @@ $(STAMPS)/venv:
 	[ "$$(uname -sm)" = 'Linux x86_64' ] || \
 	  fail "the ROS 2 wheels exist for Linux x86-64 only, this is $$(uname -sm); \
 	with ROS 2 installed, follow 'In a ROS 2 workspace' of README.md"; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  fail "$$($(PYTHON) --version) is too old, want 3.11 or newer: make PYTHON=python3.11"; \
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+	  fail "this is $$($(PYTHON) --version), want 3.11 to 3.14: make PYTHON=python3.12"; \
 	$(PYTHON) -c 'import ensurepip, venv' || fail 'no venv module: apt-get install python3-venv'; \
 	command -v c++ >/dev/null || fail 'no C++ compiler: apt-get install g++'; \
 	inc=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
@@ -140,7 +142,7 @@ $(STAMPS)/docs: requirements/docs.txt requirements/constraints.txt | $(STAMPS)/v
 $(STAMPS)/test: requirements/test.txt requirements/train.txt requirements/docs.txt \
 		requirements/constraints.txt \
 		$(STAMPS)/msgs $(STAMPS)/package
-	@echo '[test] installing torch, onnx and the test tools (about 1 minute)'
+	@echo '[test] installing torch, onnx and the test tools (minutes; torch of pypi.org: several GB)'
 	@$(PY) requirements/pip_progress.py $(VENV)/pip-test.log 40 -r requirements/test.txt
 	@touch $@
 

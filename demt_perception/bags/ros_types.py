@@ -22,9 +22,7 @@ def _rosbags() -> Any:
     try:
         from rosbags import typesys
     except ImportError as error:
-        raise BagError(
-            "this needs the package rosbags: pip install 'demt_perception[bag]', or "
-            'pip install rosbags') from error
+        raise BagError('this needs the package rosbags: pip install rosbags') from error
     return typesys
 
 

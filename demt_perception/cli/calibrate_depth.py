@@ -37,13 +37,19 @@ LIKELY = (0.5, 2.0)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt calibrate-depth``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument('source', help='see above')
+    parser.add_argument('source', help='a picture, a folder of them, a video, a bag, a camera '
+                        '(index or stream), or an image topic of running nodes')
     known = parser.add_argument_group('what is known (points and regions together, or the height)')
     known.add_argument('--point', nargs=3, type=float, action='append', default=[],
-                       metavar=('X', 'Y', 'METRES'), help='a distance; can be given several times')
+                       metavar=('X', 'Y', 'METRES'),
+                       help='the distance of the place at a pixel, in a straight line; can be '
+                       'given several times')
     known.add_argument('--region', nargs=5, type=float, action='append', default=[],
-                       metavar=('X', 'Y', 'WIDTH', 'HEIGHT', 'METRES'), help='see above')
-    known.add_argument('--height', type=float, help='metres from the ground to the lens')
+                       metavar=('X', 'Y', 'WIDTH', 'HEIGHT', 'METRES'),
+                       help='the median distance of a surface, in a rectangle of pixels; can be '
+                       'given several times')
+    known.add_argument('--height', type=float, metavar='METRES',
+                       help='from the ground to the lens')
     parser.add_argument('--tape', type=float, default=0.01, metavar='SHARE',
                         help='relative error of what was measured (default: 0.01)')
     parser.add_argument('--frames', type=int, default=8, help='pictures to use (default: 8)')

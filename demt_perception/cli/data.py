@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description='Load and augment pictures with their labels as training does, and print '
         'pictures a second of one core and what takes the time.')
     _dataset(speed)
-    speed.add_argument('--protocol', choices=PROTOCOLS, default='mtl_nyud')
+    speed.add_argument('--protocol', choices=PROTOCOLS, default='mtl_nyud',
+                       help='transforms and labels as training does them (default: mtl_nyud)')
     speed.add_argument('--size', nargs=2, type=int, default=(480, 640), metavar=('H', 'W'),
                        help='of the network input (default: 480 640)')
     speed.add_argument('--tasks', nargs='+', default=('semseg', 'depth', 'normals', 'edge'),

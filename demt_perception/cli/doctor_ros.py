@@ -36,7 +36,8 @@ def installation() -> Iterator[Finding]:
                f'{os.environ.get("ROS_DOMAIN_ID", "0")}')
     for name, what, remedy in (
             ('demt_msgs', 'no DensePrediction, LabelTable, statistics and services',
-             'colcon build --base-paths . demt_msgs and source it, or `make setup`'),
+             'in the repository `colcon build --base-paths . demt_msgs --packages-select '
+             'demt_msgs` and source it, or `make setup`'),
             ('vision_msgs', 'no LabelInfo; the label table of demt_msgs says the same',
              f'sudo apt install ros-{os.environ.get("ROS_DISTRO", "$ROS_DISTRO")}-vision-msgs')):
         works, text = try_python('-c', f'import {name}.msg')

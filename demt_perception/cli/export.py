@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt export``."""
     parser.add_argument('run', metavar='RUN', help='folder that `demt train` wrote; or the YAML '
                         'file of the configuration, with --weights')
-    parser.add_argument('overrides', nargs='*', metavar='key=value')
+    parser.add_argument('overrides', nargs='*', metavar='key=value',
+                        help="values that replace those of the run's configuration")
     parser.add_argument('--weights', help="default: the run's best.safetensors, else its "
                         'weights.safetensors')
     parser.add_argument('--out', required=True, help='model folder to write')

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'averaged')
     parser.add_argument('--data', required=True, help='pictures: a dataset, e.g. of layout video')
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--layout', choices=LAYOUT_NAMES, default='')
+    parser.add_argument('--layout', choices=LAYOUT_NAMES, default='',
+                        help='how --data is laid out (default: found out)')
     parser.add_argument('--split', default='', help='e.g. train (default: the whole folder)')
     parser.add_argument('--size', nargs=2, type=positive, metavar=('H', 'W'),
                         help='of the pictures written (default: that of the first teacher)')

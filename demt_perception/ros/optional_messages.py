@@ -22,8 +22,9 @@ def missing_text() -> str:
     texts = []
     if demt_msgs is None:
         texts.append('demt_msgs is not installed: no ~/dense, ~/stats, ~/semantic/label_table, '
-                     '~/set_tasks and ~/load_model; build it with '
-                     '`colcon build --base-paths . demt_msgs` and source it')
+                     '~/set_tasks and ~/load_model; in the repository '
+                     '`colcon build --base-paths . demt_msgs --packages-select demt_msgs`, and '
+                     'source it')
     if vision_msgs is None:
         texts.append('vision_msgs is not installed: no ~/semantic/label_info; '
                      '`sudo apt install ros-$ROS_DISTRO-vision-msgs`')

@@ -116,8 +116,8 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ImportError("Ray is not installed: pip install 'demt_perception[ray]', or use "
-                          '--processes on this machine') from error
+        raise ImportError('Ray is not installed: pip install ray, or use --processes on this '
+                          'machine') from error
     return ray
 
 

@@ -188,7 +188,8 @@ def commands() -> str:
         module = importlib.import_module(f'demt_perception.cli.{verb.replace("-", "_")}')
         parser = argparse.ArgumentParser(f'demt {verb}')
         module.add_arguments(parser)
-        text += f'## demt {verb}\n\n{what[0].upper()}{what[1:]}.\n\n' + _arguments(parser)
+        stop = '' if what.endswith('.') else '.'
+        text += f'## demt {verb}\n\n{what[0].upper()}{what[1:]}{stop}\n\n' + _arguments(parser)
     return text
 
 
@@ -197,13 +198,23 @@ def _arguments(parser: argparse.ArgumentParser) -> str:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, sub in action.choices.items():
-                below += f'`{parser.prog} {name}`:\n\n{_arguments(sub)}'
+                what = ' '.join((sub.description or '').split())
+                below += f'`{parser.prog} {name}`: {what}\n\n{_arguments(sub)}'
         elif not isinstance(action, argparse._HelpAction):
-            name = ', '.join(action.option_strings) or action.metavar or action.dest
-            name = name if isinstance(name, str) else ' '.join(name)
             meaning = (action.help or '') % {**vars(action), 'prog': parser.prog}
-            rows.append((code(name), ' '.join(meaning.split())))
+            if action.choices and action.metavar:   # else they stand in its place
+                meaning += f'; one of {", ".join(map(str, action.choices))}'
+            if action.required and action.option_strings:
+                meaning += ' (required)'
+            rows.append((code(_usage(action)), ' '.join(meaning.split())))
     return (table(('argument', 'meaning'), rows) if rows else '') + below
+
+
+def _usage(action: argparse.Action) -> str:
+    """Return how an argument is typed, e.g. ``--size H W`` or ``[images ...]``."""
+    name = action.dest.upper() if action.option_strings else action.dest
+    values = '' if action.nargs == 0 else argparse.HelpFormatter('')._format_args(action, name)
+    return f'{", ".join(action.option_strings)} {values}'.strip()
 
 
 def differences(pages: dict[str, str], folder: Path) -> list[str]:

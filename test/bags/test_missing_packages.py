@@ -62,7 +62,7 @@ def test_rosbags(tmp_path, without, monkeypatch):
     without('rosbags')
     for cached in (ros_types.ros2_types, ros_types.ros1_types):
         cached.cache_clear()
-    with pytest.raises(BagError, match=r"needs the package rosbags: pip install 'demt_perc"):
+    with pytest.raises(BagError, match='needs the package rosbags: pip install rosbags'):
         open_bag(tmp_path / 'b.bag')
     with open_bag(tmp_path / 'a.db3') as bag:
         assert len(list(bag.messages(['/chatter']))) == 1

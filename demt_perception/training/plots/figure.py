@@ -27,8 +27,7 @@ def figure(path: str | Path, width: float = 6.4, height: float = 4.4) -> Iterato
         # Not pyplot: it would look for a screen, and keep every figure.
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'demt_perception[plots]'"
-                          ) from error
+        raise ImportError('plots need matplotlib: pip install matplotlib') from error
     canvas = Figure(figsize=(width, height), dpi=130, layout='constrained')
     axes = canvas.add_subplot()
     axes.spines[['top', 'right']].set_visible(False)
