@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from demt_perception.tasks import get_tasks
 
+STRIDE = 4
+"""Of all outputs but the ids of classes, which have half of it."""
 SMALLEST, GREATEST = -6.0, 0.0
 """Logarithms of the scale of depth's relative error: what is learned, and what is given."""
 
@@ -34,14 +36,15 @@ class Deployed(nn.Module):
         depth: what the network gives: ``log`` (see ``depth_from_logits``, our own networks) or
             ``linear`` (metres, as the networks of the papers do; below zero counts as zero).
         uncertainty: the network gives it, as ``log`` of log depth, and the graph shall.
+        stride: of the network's logits, 4 or a multiple; see ``logit_stride``.
     """
 
     def __init__(self, model: nn.Module, tasks: tuple[str, ...], max_depth: float,
-                 depth: str = 'log', uncertainty: bool = False):
+                 depth: str = 'log', uncertainty: bool = False, stride: int = STRIDE):
         super().__init__()
         if depth not in ('log', 'linear'):
             raise ValueError(f"depth is {depth!r}, want 'log' or 'linear'")
-        self.model = model
+        self.model, self.stride = model, stride
         self.max_depth = max_depth
         self.linear = depth == 'linear'
         self.tasks = get_tasks(tasks)
@@ -55,19 +58,28 @@ class Deployed(nn.Module):
         logits = self.model.logits(image)
         outputs: list[Tensor] = []
         for task in self.tasks:
-            outputs.append(ACTIVATIONS[task.kind](self, logits[task.name]))
+            quarter = self.enlarged(logits[task.name], STRIDE)
+            outputs.append(self.classes(logits[task.name]) if task.kind == 'classes'
+                           else ACTIVATIONS[task.kind](self, quarter))
             if task.confidence:
-                outputs.append(logits[task.name].softmax(1).amax(1))
+                outputs.append(quarter.softmax(1).amax(1))
             if task.name in self.uncertainties:
-                log_scale = logits[task.uncertainty][:, 0].clamp(SMALLEST, GREATEST)
+                log_scale = self.enlarged(logits[task.uncertainty], STRIDE)[:, 0].clamp(
+                    SMALLEST, GREATEST)
                 # An error of log depth is a share of depth: so, in metres, to first order.
                 outputs.append(torch.exp(log_scale) * outputs[-1])
         return tuple(outputs)
 
+    def enlarged(self, logits: Tensor, stride: int) -> Tensor:
+        """Return logits at a stride, resized once."""
+        if self.stride == stride:
+            return logits
+        return F.interpolate(logits, scale_factor=self.stride / stride, mode='bilinear',
+                             align_corners=False)
+
     def classes(self, logits: Tensor) -> Tensor:
-        """Return ids at twice the size: borders between classes are what one looks at."""
-        fine = F.interpolate(logits, scale_factor=2.0, mode='bilinear', align_corners=False)
-        return fine.argmax(1).to(torch.uint8)
+        """Return ids at half the image's size: borders between classes are what one looks at."""
+        return self.enlarged(logits, STRIDE // 2).argmax(1).to(torch.uint8)
 
     def scalar(self, logits: Tensor) -> Tensor:
         """Return metres."""
@@ -87,8 +99,18 @@ class Deployed(nn.Module):
 
 
 ACTIVATIONS: dict[str, Callable[[Deployed, Tensor], Tensor]] = {
-    'classes': Deployed.classes, 'scalar': Deployed.scalar, 'vector': Deployed.vector,
+    'scalar': Deployed.scalar, 'vector': Deployed.vector,
     'probability': Deployed.probability}
+
+
+@torch.no_grad()
+def logit_stride(model: nn.Module) -> int:
+    """Return by how much a network's logits are smaller than the image.
+
+    4 of all but a baseline on the last map of a dilated ResNet, with 8.
+    """
+    image = next(model.parameters()).new_zeros(1, 3, 64, 96)
+    return round(image.shape[-1] / next(iter(model.logits(image).values())).shape[-1])
 
 
 LOG_MIDDLE, LOG_NEAREST = 2.5, -2.0

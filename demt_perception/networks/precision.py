@@ -1,4 +1,4 @@
-"""Where sampling positions are computed: never in half precision.
+"""Where sampling positions are computed: never in half precision, under autocast.
 
 bf16 has 8 digits: a position beyond the 128th pixel misses by half a pixel. With the released
 initialisation, whose offsets are tens of pixels, a deformable step under bf16 autocast would be

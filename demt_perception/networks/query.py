@@ -7,6 +7,8 @@ import math
 
 from torch import nn, Tensor
 
+from demt_perception.networks.attention_start import start_inner, start_outer
+
 
 class TaskQuery(nn.Module):
     """Multi-head attention of one task's pixels over all tasks' features at the same pixel.
@@ -31,6 +33,8 @@ class TaskQuery(nn.Module):
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.smlp = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
+        start_inner(self.query, self.key, self.value)
+        start_outer(self.out)
 
     def forward(self, q: Tensor, z: Tensor) -> Tensor:
         batch, tasks, pixels, dim = z.shape

@@ -16,7 +16,7 @@ from demt_perception.class_lists import NYUD, PASCAL, voc_palette
 from demt_perception.model_card import CARD_FILE, file_sha256, ModelCard, save_card, WEIGHTS
 from demt_perception.networks import fuse
 from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
-from demt_perception.networks.deploy import Deployed
+from demt_perception.networks.deploy import Deployed, logit_stride
 from demt_perception.networks.model import MultiTaskModel
 from demt_perception.tasks import TASKS
 from demt_perception.training.building import build, load_weights
@@ -84,7 +84,8 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
     log = config.losses in LOG_DEPTH
     deployed = Deployed(for_engine(fuse(network), engine), tuple(network.tasks),
                         config.far if log else config.depth_range[1],
-                        depth='log' if log else 'linear', uncertainty=uncertainty)
+                        depth='log' if log else 'linear', uncertainty=uncertainty,
+                        stride=logit_stride(network.eval()))
     card = export_network(deployed, card, out, network)
     save_config(without_places(config, card.name), out / CONFIG)
     return card

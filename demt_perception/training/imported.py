@@ -8,7 +8,7 @@ from demt_perception.hashes import check_publisher, HashError
 from demt_perception.model_card import CARD_FILE, ModelCard, WEIGHTS
 from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
-from demt_perception.networks.deploy import Deployed
+from demt_perception.networks.deploy import Deployed, logit_stride
 from demt_perception.networks.detect import build, Description, detect
 from demt_perception.tasks import get_tasks
 from demt_perception.training.export import (
@@ -72,7 +72,7 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     card = make_card(found, name or out.resolve().name, licence, input_size, {
         'imported from': file.name, 'sha256': digest})
     deployed = Deployed(for_engine(fuse(model), engine), tuple(found.tasks), card.depth_range[1],
-                        depth='linear')
+                        depth='linear', stride=logit_stride(model))
     return found, export_network(deployed, card, out, model)
 
 

@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, float]]
 def create_metrics(config: TrainConfig, tasks: Mapping[str, int]) -> dict[str, Metric]:
     """Return an empty metric for each task of a network."""
     settings = {task: dict(values) for task, values in SETTINGS.items()}
-    if config.losses == 'demt_nyud':
+    if config.losses == 'demt_nyud' or any(s.layout == 'nyud' for s in config.validation):
         settings['edge']['tolerance'] = NYUD_TOLERANCE
     if config.protocol == 'driving':
         settings['depth']['far'] = config.far * 0.999   # what is there is sky, or cut

@@ -9,6 +9,7 @@ from host_tensorrt import make_tensorrt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper, TensorProto
+from onnx.reference import ReferenceEvaluator
 
 from demt_perception.inference import EngineError
 from demt_perception.inference.conversion import converted, lower
@@ -149,3 +150,24 @@ def test_coordinates_are_found_through_other_nodes():
         node('GridSample', ['feature', 'grid'], 'y'), node('Conv', ['y', 'w'], 'z')],
         'g', [], [])
     assert in_f32(graph) == {1, 2, 3, 4}
+
+
+def test_a_norm_that_is_written_out_does_not_overflow():
+    """As ``FusedConcat`` has it: 300 squared is beyond f16, and its norm would be zero."""
+    nodes = [helper.make_node(*parts) for parts in (
+        ('Relu', ['x'], ['y']), ('Mul', ['y', 'y'], ['squares']),
+        ('ReduceMean', ['squares', 'axes'], ['power']), ('Add', ['power', 'eps'], ['more']),
+        ('Sqrt', ['more'], ['root']), ('Reciprocal', ['root'], ['share']),
+        ('Mul', ['y', 'share'], ['z']))]
+    graph = helper.make_graph(
+        nodes, 'norm', [helper.make_tensor_value_info('x', TensorProto.FLOAT, (1, 4, 2, 2))],
+        [helper.make_tensor_value_info('z', TensorProto.FLOAT, (1, 4, 2, 2))],
+        [numpy_helper.from_array(np.array([1], np.int64), 'axes'),
+         numpy_helper.from_array(np.array(1e-5, np.float32), 'eps')])
+    assert in_f32(graph) == {1, 2, 3, 4, 5}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)])
+    x = np.random.default_rng(0).uniform(300, 5000, (1, 4, 2, 2)).astype(np.float32)
+    wanted, seen = (ReferenceEvaluator(onnx.load_from_string(content)).run(
+        None, {'x': x})[0] for content in (
+            model.SerializeToString(), converted(model.SerializeToString(), 'f16')))
+    assert np.abs(seen - wanted).max() < 2e-3 and wanted.min() > 0.05

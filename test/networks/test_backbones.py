@@ -287,6 +287,14 @@ def test_timm_encoders_of_both_layouts(monkeypatch, name):
     assert all(bool((m[:, :, 0] == 1).all()) for m in maps)
 
 
+@pytest.mark.parametrize('name', ['first', 'last'])
+def test_a_timm_map_may_be_as_high_as_it_has_channels(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, 'timm', FakeTimm)
+    maps = create_backbone(f'timm/{name}')(torch.ones(1, 3, 32 * 33, 64))
+    assert [tuple(m.shape) for m in maps] == [
+        (1, 5, 264, 16), (1, 9, 132, 8), (1, 17, 66, 4), (1, 33, 33, 2)]
+
+
 def test_timm_errors(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', FakeTimm)
     with pytest.raises(ValueError, match=r"timm 1\.0 knows no model 'nothing'"):

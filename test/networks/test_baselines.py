@@ -5,8 +5,10 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from demt_perception.networks.backbones import create_backbone
 from demt_perception.networks.backbones.hrnet import HRNet
 from demt_perception.networks.baselines import MultiTaskHead, SingleTaskHead
+from demt_perception.networks.deploy import Deployed, logit_stride
 from demt_perception.networks.model import MultiTaskModel
 
 PLANES = (18, 36, 72, 144)
@@ -136,3 +138,23 @@ def test_wrong_arguments_are_refused():
         MultiTaskHead(SMALL, TWO, style='deeplab')
     with pytest.raises(ValueError, match='at least one task'):
         MultiTaskHead(SMALL, {})
+
+
+@pytest.mark.parametrize(('dilated', 'stride'), [(True, 8), (False, 32)])
+def test_aspp_is_deployed_at_the_sizes_of_all_others(randomised, dilated, stride):
+    """Its logits are coarser: resized once, as the released network does."""
+    tasks = {'semseg': 5, 'depth': 1}
+    backbone = create_backbone('resnet18', dilated=dilated)
+    model = randomised(MultiTaskModel(backbone, MultiTaskHead(
+        backbone.channels, tasks, style='aspp')))
+    assert logit_stride(model) == stride
+    deployed = Deployed(model, tuple(tasks), 80.0, 'linear', stride=stride).eval()
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        seen = dict(zip(deployed.names, deployed(image), strict=True))
+        logits = model.logits(image)
+    fine = F.interpolate(logits['semseg'], (32, 48), mode='bilinear', align_corners=False)
+    assert torch.equal(seen['semantic'], fine.argmax(1).to(torch.uint8))
+    depth = F.interpolate(logits['depth'], (16, 24), mode='bilinear', align_corners=False)
+    assert_close(seen['depth'], depth[:, 0].clamp(min=0))
+    assert seen['confidence'].shape == seen['depth'].shape == (1, 16, 24)

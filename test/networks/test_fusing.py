@@ -1,5 +1,6 @@
 """Inference forms beyond their numbers: types, devices, weights loaded, modules of others."""
 
+import copy
 from itertools import pairwise
 
 import pytest
@@ -88,9 +89,16 @@ class Preactivated(nn.Module):
         return maps
 
 
+def traced():
+    backbone = torch.fx.symbolic_trace(Preactivated())
+    backbone.channels = CHANNELS
+    return backbone
+
+
 @torch.no_grad()
-def test_the_order_in_which_others_register_their_layers_does_not_matter(randomised):
-    model = randomised(create_model('multi_task', Preactivated(), TASKS))
+@pytest.mark.parametrize('make', [Preactivated, traced])
+def test_the_order_in_which_others_register_their_layers_does_not_matter(randomised, make):
+    model = randomised(create_model('multi_task', make(), TASKS))
     image = torch.randn(2, 3, *SIZE)
     assert error_of(fuse(model)(image), model(image)) < 1e-4
 
@@ -111,6 +119,20 @@ def test_positions_are_not_rounded_under_autocast(form):
         seen = form(step)(x)
     assert seen.dtype == torch.bfloat16
     assert float((seen - wanted).norm() / wanted.norm()) < 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_a_grid_is_not_rounded_with_the_module_that_keeps_it(dtype):
+    step = DeformableConv1x1(16)
+    x = F.interpolate(torch.randn(1, 16, 28, 36), scale_factor=4, mode='bilinear')
+    wanted = step(x)
+    kept = fuse(copy.deepcopy(step))
+    kept.fix(x)
+    forms = fuse(copy.deepcopy(step).to(dtype)), kept.to(dtype)
+    cast, fixed = (float((form(x.to(dtype)).float() - wanted).norm() / wanted.norm())
+                   for form in forms)
+    assert fixed <= 1.01 * cast
 
 
 def test_pretrained_weights_need_a_backbone_by_name():

@@ -203,6 +203,23 @@ def test_what_does_not_fit_is_refused(job_of, tiny_model):
     assert figures_of(measure(edges, [0]))['edge']['images'] == 1
 
 
+@pytest.mark.parametrize(('layout', 'evaluate'), [
+    ('camvid', evaluate_camvid), ('rendered', evaluate_rendered)])
+def test_the_card_is_measured_by_the_names_of_classes(job_of, tmp_path, layout, evaluate):
+    job = job_of(layout)
+    card = load_card(job.model)
+    shutil.copytree(job.model, tmp_path / 'turned')
+    turned = (*card.classes[1:3], card.classes[0], *card.classes[3:])
+    save_card(replace(card, classes=turned), tmp_path / 'turned')
+    found = evaluate(Predictor(tmp_path / 'turned', 'onnxruntime', 1), job.root)
+    new = document(replace(job, model=str(tmp_path / 'turned'), tasks=('semseg',)), measure(
+        replace(job, model=str(tmp_path / 'turned'), tasks=('semseg',)), range(2)))
+    assert found['miou'] == new['main']['semseg']
+    save_card(replace(card, classes=('odd', *turned[1:])), tmp_path / 'turned')
+    with pytest.raises(EvaluationError, match=r"only the model has \['odd'\]"):
+        evaluate(Predictor(tmp_path / 'turned', 'onnxruntime', 1), job.root)
+
+
 def test_the_figures_of_the_card_are_the_same_as_those_of_data(job_of):
     camvid, rendered = job_of('camvid'), job_of('rendered')
     old = evaluate_camvid(Predictor(camvid.model, 'onnxruntime', 1), camvid.root)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from demt_perception.training.config import Source, TrainConfig
 from demt_perception.training.datasets import Sample
 from demt_perception.training.evaluation.accumulate import empty_tally, evaluate
 from demt_perception.training.evaluation.classes import class_map
@@ -17,6 +18,7 @@ from demt_perception.training.evaluation.histogram import BIN_WIDTH, BINS
 from demt_perception.training.evaluation.protocol import metric_makers, protocol_of
 from demt_perception.training.evaluation.report import figures_of, plain, table
 from demt_perception.training.evaluation.shards import choose
+from demt_perception.training.validation import create_metrics
 
 TASKS = ('semseg', 'depth', 'normals', 'edge', 'sal')
 MAKERS = metric_makers(TASKS, 3, protocol_of('folder'), (0.5, 50))
@@ -167,12 +169,29 @@ def test_json_has_no_nan():
         'a': [None, 1.0, [2]], 'b': None}
 
 
+@pytest.mark.parametrize(('layout', 'losses', 'wanted'), [
+    ('nyud', 'mtl', 0.011), ('nyud', 'demt_nyud', 0.011), ('', 'demt_nyud', 0.011),
+    ('pascal', 'mtl', 0.0075)])
+def test_training_measures_boundaries_as_the_evaluation_does(layout, losses, wanted):
+    config = TrainConfig('demt', {'edge': 1}, [Source()], 'out', losses=losses,
+                         validation=[Source(layout=layout)])
+    assert create_metrics(config, {'edge': 1})['edge'].tolerance == wanted
+
+
 def test_gain_takes_figures_of_several_files(tmp_path):
     (tmp_path / 'a.json').write_text(json.dumps({'main': {'semseg': 0.5}, 'figures': {}}))
     (tmp_path / 'b.json').write_text(json.dumps({'depth': 2.0, 'sal': 1}))
     main = {'semseg': 0.6, 'depth': 1.0}
     found = gain(main, read_single([tmp_path / 'a.json', tmp_path / 'b.json'], main))
     assert found == pytest.approx((0.2 + 0.5) / 2)
+
+
+def test_figures_of_other_tasks_may_be_missing(tmp_path):
+    """`demt eval --json` writes null for what had no labels."""
+    (tmp_path / 'a.json').write_text('{"main": {"semseg": 0.5, "sal": null}}')
+    assert read_single([tmp_path / 'a.json'], ['semseg']) == {'semseg': 0.5}
+    with pytest.raises(EvaluationError, match=r'a\.json: sal has no figure: nothing was labelled'):
+        read_single([tmp_path / 'a.json'], ['semseg', 'sal'])
 
 
 @pytest.mark.parametrize('content', ['', '[]', '{"main": 3}', '{"semseg": "good"}', '{}',

@@ -3,6 +3,7 @@
 from itertools import pairwise
 import json
 from pathlib import Path
+import shutil
 
 import cv2
 import numpy as np
@@ -104,6 +105,15 @@ def test_a_model_against_a_plain_computation(made, tiny_model):
     assert found.covered == np.isfinite(reference).mean()
     assert np.isnan(found.contradiction)   # one frame alone
     assert measure_stereo(predictor, clip, clip.names).contradiction < 1e-6
+
+
+def test_pairs_come_in_the_order_of_their_numbers(made, tmp_path):
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    for side in ('image_l', 'image_r'):
+        for old, new in (('000000', '10'), ('000002', '9')):
+            (tmp_path / side / f'{old}.png').rename(tmp_path / side / f'{new}.png')
+        shutil.copy(tmp_path / side / '9.png', tmp_path / side / 'last.png')
+    assert open_clip(tmp_path).names == ('9', '10', 'last')
 
 
 def test_the_scale_of_medians():

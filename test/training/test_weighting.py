@@ -55,6 +55,18 @@ def test_uncertainty_settles_where_the_paper_says():
         {'semseg': 1.4, 'depth': 12, 'normals': 0.05, 'edge': 0.6}, rel=1e-3)
 
 
+@pytest.mark.parametrize('every', [1, 4])
+def test_batches_without_labels_say_nothing_about_the_noise(every):
+    weighting = UncertaintyWeights(TASKS)
+    optimizer = torch.optim.Adam(weighting.parameters(), 0.05)
+    for step in range(600 * every):
+        optimizer.zero_grad()
+        depth = 3.0 if step % every == 0 else 0.0
+        weighting({'semseg': torch.tensor(0.0), 'depth': torch.tensor(depth)}).backward()
+        optimizer.step()
+    assert weighting.weights == pytest.approx({'semseg': 1.0, 'depth': 0.5 / 3}, rel=1e-3)
+
+
 def test_uncertainty_finds_the_noise_of_each_task():
     """Two regressions share a weight; the noisy one shall count less, by its variance."""
     torch.manual_seed(0)

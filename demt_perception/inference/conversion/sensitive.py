@@ -32,7 +32,31 @@ def in_f32(graph: GraphProto) -> set[int]:
         for place in COORDINATES.get(node.op_type, ()):
             if place < len(node.input):
                 _upstream(graph, node.input[place], makers, stay)
-    return stay
+    return stay | _of_norms(graph, makers, stay)
+
+
+def _of_norms(graph: GraphProto, makers: Mapping[str, int], stay: set[int]) -> set[int]:
+    """Return the nodes of norms that are written out: the squares, and what follows their sum.
+
+    In f16 the square of all beyond 256 is infinite, and the norm of it zero.
+    """
+    users: dict[str, set[int]] = {}
+    for index, node in enumerate(graph.node):
+        for name in node.input:
+            users.setdefault(name, set()).add(index)
+    ends = {value.name for value in graph.output}
+    found = {makers[name] for index in stay if graph.node[index].op_type.startswith('Reduce')
+             for name in graph.node[index].input
+             if name in makers and graph.node[makers[name]].op_type == 'Mul'}
+    for index, node in enumerate(graph.node):
+        if node.op_type in PRODUCTS | {'Resize'} or ends & set(node.output):
+            continue
+        made = {makers[name] for name in node.input if name in makers}
+        used = set().union(*(users.get(name, set()) for name in node.output))
+        # The sum of squares and a small number, on the way to its root.
+        if made and used and made <= stay and used <= stay:
+            found.add(index)
+    return found
 
 
 def _upstream(graph: GraphProto, name: str, makers: Mapping[str, int], stay: set[int]) -> None:

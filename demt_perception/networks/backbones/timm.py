@@ -50,10 +50,11 @@ class TimmBackbone(nn.Module):
         if below or right:
             x = F.pad(x, (0, right, 0, below))
         features = self.encoder(x)
+        given = [features[index] for index in self.indices]
+        # Swin and its kin give (B,h,w,C). One of their maps may be as high as it has channels.
+        if any(y.shape[1] != channels for y, channels in zip(given, self.channels, strict=True)):
+            given = [y.permute(0, 3, 1, 2) for y in given]
         maps = []
-        for index, stride, channels in zip(self.indices, STRIDES, self.channels, strict=True):
-            y = features[index]
-            if y.shape[1] != channels:  # Swin and its kin give (B,h,w,C)
-                y = y.permute(0, 3, 1, 2)
+        for y, stride in zip(given, STRIDES, strict=True):
             maps.append(y[:, :, :-(-height // stride), :-(-width // stride)].contiguous())
         return maps

@@ -54,7 +54,9 @@ class GridDeform(nn.Module):
         batch, channels, height, width = x.shape
         if self.fixing:
             self.fix(x)
-        if self.grid is not None and self.grid.shape[1:] == (height, width):
+        # A grid that was cast with the module is rounded.
+        if self.grid is not None and self.grid.shape[1:] == (height, width) and (
+                self.grid.dtype == wide_type(x)):
             position, weight, bias, grid = (
                 self.position, self.opt_weight, self.opt_bias, self.grid)
         else:

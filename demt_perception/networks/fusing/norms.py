@@ -5,7 +5,7 @@ from torch import nn
 
 from demt_perception.networks.detail_head import DetailHead
 
-OWN = ('demt_perception', 'torch')
+OWN = 'demt_perception.'
 
 
 def fold_batch_norms(module: nn.Module) -> None:
@@ -16,7 +16,9 @@ def fold_batch_norms(module: nn.Module) -> None:
     other packages (timm's, a user's backbone) may have other rules and stay as they are. A folded
     BatchNorm becomes an ``nn.Identity``.
     """
-    if type(module).__module__.partition('.')[0] not in OWN:
+    # Of torch containers alone: a traced GraphModule registers as what it was traced from.
+    if not type(module).__module__.startswith(OWN) and type(module) not in (
+            nn.Sequential, nn.ModuleList, nn.ModuleDict):
         return
     if isinstance(module, DetailHead) and isinstance(module.norm, nn.BatchNorm2d):
         fold_sum(module)

@@ -10,6 +10,8 @@ import math
 
 from torch import nn, Tensor
 
+from demt_perception.networks.attention_start import start_inner, start_outer
+
 
 class LinearInteraction(nn.Module):
     """Per-token map LN(W_s(W_o(W_v z))), all with biases: (B, T, P, C) to the same."""
@@ -19,6 +21,8 @@ class LinearInteraction(nn.Module):
         self.value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.smlp = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
+        start_inner(self.value)
+        start_outer(self.out)
 
     def forward(self, z: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         return self.smlp(self.out(self.value(z)))
@@ -43,6 +47,7 @@ class PublishedInteraction(LinearInteraction):
         self.batch_attention = batch_attention
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)
+        start_inner(self.query, self.key)
 
     def forward(self, z: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         if not self.batch_attention:

@@ -7,6 +7,7 @@ import numpy as np
 from demt_perception.inference import Predictor
 from demt_perception.tasks import TASKS
 from demt_perception.training.datasets import CamVid, class_edges, iterate, Rendered
+from demt_perception.training.evaluation.classes import class_map
 from demt_perception.training.evaluation.predicting import output_of
 from demt_perception.training.metrics import (
     BoundaryScore,
@@ -17,14 +18,18 @@ from demt_perception.training.metrics import (
 
 
 def evaluate_camvid(predictor: Predictor, root: str | Path, split: str = 'test') -> dict:
-    """Return mIoU, per-class IoU and boundary F on CamVid at its own 360x480."""
-    names = predictor.card.classes
-    confusion, boundary = ConfusionMatrix(len(names)), BoundaryScore()
+    """Return mIoU, per-class IoU and boundary F on CamVid at its own 360x480.
+
+    Raises:
+        EvaluationError: the model has other classes.
+    """
     dataset = CamVid(root, split)
+    names, ids = dataset.classes, class_map(predictor.card.classes, dataset.classes)
+    confusion, boundary = ConfusionMatrix(len(names)), BoundaryScore()
     for sample in iterate(dataset):
         predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]))
         assert sample.semseg is not None   # by `CamVid`
-        confusion.add(predicted.semantic, sample.semseg)
+        confusion.add(ids[predicted.semantic], sample.semseg)
         boundary.add(predicted.boundary.astype(np.float32) / 255, class_edges(sample.semseg))
     return {'images': len(dataset), 'miou': confusion.miou(),
             'pixel_accuracy': confusion.pixel_accuracy(),
@@ -33,19 +38,24 @@ def evaluate_camvid(predictor: Predictor, root: str | Path, split: str = 'test')
 
 
 def evaluate_rendered(predictor: Predictor, root: str | Path) -> dict:
-    """Return depth, normals, classes and boundaries on rendered scenes with exact labels."""
+    """Return depth, normals, classes and boundaries on rendered scenes with exact labels.
+
+    Raises:
+        EvaluationError: the model has other classes.
+    """
     near, far = predictor.card.depth_range
     depth = DepthError(near, far, missing=far)
     normals, boundary = NormalError(), BoundaryScore()
-    confusion = ConfusionMatrix(len(predictor.card.classes))
     dataset = Rendered(root)
+    ids = class_map(predictor.card.classes, dataset.classes)
+    confusion = ConfusionMatrix(len(dataset.classes))
     for sample in iterate(dataset):
         predicted = predictor.predict(np.ascontiguousarray(sample.image[..., ::-1]), sample.focal)
         assert sample.depth is not None and sample.normals is not None  # by `Rendered`
         assert sample.edge is not None and sample.semseg is not None
         depth.add(predicted.depth, sample.depth)
         normals.add(output_of(TASKS['normals'], predicted), sample.normals)
-        confusion.add(predicted.semantic, sample.semseg)
+        confusion.add(ids[predicted.semantic], sample.semseg)
         boundary.add(predicted.boundary.astype(np.float32) / 255, sample.edge)
     return {'images': len(dataset), 'depth': depth.summary(), 'normals': normals.summary(),
             'miou': confusion.miou(), 'boundary': boundary.summary()}

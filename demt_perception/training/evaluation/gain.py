@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from demt_perception.outside import read_json
 from demt_perception.training.evaluation.errors import EvaluationError
@@ -25,8 +26,10 @@ def read_single(files: Iterable[str | Path], tasks: Collection[str]) -> dict[str
         try:
             content = read_json(path)
             trained = 'main' in content and 'step' in content
-            single.update({task: float(value)
-                           for task, value in content.get('main', content).items()})
+            single.update({task: _figure(task, value) for task, value in content.get(
+                'main', content).items() if task in tasks})
+        except EvaluationError as error:
+            raise EvaluationError(f'{path}: {error}') from error
         except (AttributeError, TypeError, ValueError) as error:
             raise EvaluationError(f'{path} ({error}): want JSON of `demt eval --json`, or '
                                   '{"semseg": 0.45, "depth": 0.6, ...}') from error
@@ -36,6 +39,12 @@ def read_single(files: Iterable[str | Path], tasks: Collection[str]) -> dict[str
     single = {task: single[task] for task in tasks if task in single}
     gain(dict.fromkeys(tasks, 1.0), single)
     return single
+
+
+def _figure(task: str, value: Any) -> float:
+    if value is None:   # JSON's for NaN
+        raise EvaluationError(f'{task} has no figure: nothing was labelled')
+    return float(value)
 
 
 def gain(main: Mapping[str, float], single: Mapping[str, float]) -> float:

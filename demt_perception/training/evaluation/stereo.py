@@ -59,8 +59,8 @@ def open_clip(root: str | Path) -> StereoClip:
                               'projections of the left and the right camera, fx 0 cx 0 ... and '
                               'fx 0 cx -fx*baseline ...')
     left, right = rows[0], rows[1]
-    names = sorted(path.stem for path in (root / 'image_l').glob('*.png')
-                   if (root / 'image_r' / path.name).is_file())
+    names = sorted((path.stem for path in (root / 'image_l').glob('*.png')
+                    if (root / 'image_r' / path.name).is_file()), key=_number)
     if not names:
         raise EvaluationError(f'no pair in {root}: want image_l/NAME.png and image_r/NAME.png')
     poses = {}
@@ -70,6 +70,11 @@ def open_clip(root: str | Path) -> StereoClip:
                  for name in names if name.isdecimal() and int(name) < len(table)}
     return StereoClip(root, tuple(names), (left[0], left[5]), (left[2], left[6]),
                       -right[3] / right[0], poses)
+
+
+def _number(name: str) -> tuple[float, str]:
+    """Return what puts 9 before 10: poses and neighbours go by the numbers of frames."""
+    return (int(name) if name.isdecimal() else math.inf), name
 
 
 def read_pair(clip: StereoClip, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -74,7 +74,8 @@ class FixedWeights:
 class UncertaintyWeights(FixedWeights):
     """Learned noise: sum of exp(-s) L + s/2, for regression exp(-s) L/2 + s/2; s = log sigma^2.
 
-    For a loss that stays as it is, sigma^2 settles at L (regression) or 2 L (classification).
+    For a loss that stays as it is, sigma^2 settles at L (regression) or 2 L (classification). A
+    task that no pixel of the batch is labelled for (loss 0) says nothing about its noise.
     Source: Kendall, Gal and Cipolla, CVPR 2018, equations 7 and 10.
 
     Args:
@@ -96,8 +97,9 @@ class UncertaintyWeights(FixedWeights):
     def __call__(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See ``FixedWeights``; the sum may be negative."""
         _same_tasks(losses, self.log_variances)
-        return sum(self.factors[task] * torch.exp(-s) * losses[task] + s / 2
-                   for task, s in self.log_variances.items())
+        return sum((losses[task].detach() != 0) * (
+            self.factors[task] * torch.exp(-s) * losses[task] + s / 2)
+            for task, s in self.log_variances.items())
 
     def parameters(self) -> list[nn.Parameter]:
         """See ``FixedWeights``."""
