@@ -173,7 +173,7 @@ def test_json_has_no_nan():
     ('nyud', 'mtl', 0.011), ('nyud', 'demt_nyud', 0.011), ('', 'demt_nyud', 0.011),
     ('pascal', 'mtl', 0.0075)])
 def test_training_measures_boundaries_as_the_evaluation_does(layout, losses, wanted):
-    config = TrainConfig('demt', {'edge': 1}, [Source()], 'out', losses=losses,
+    config = TrainConfig('demt', {'edge': 1}, [Source()], 'out', losses=losses, iterations=1,
                          validation=[Source(layout=layout)])
     assert create_metrics(config, {'edge': 1})['edge'].tolerance == wanted
 
