@@ -99,6 +99,17 @@ def test_chunk_compressions_of_mcap(tmp_path, compression):
     assert read(path, '/a', '/b') == ROWS
 
 
+@pytest.mark.parametrize('options', [{}, {'use_chunking': False}], ids=['index', 'no index'])
+def test_the_time_of_an_mcap_message_is_that_of_its_recording(tmp_path, monkeypatch, options):
+    """And not of its publication, which the clock of another machine may have told."""
+    from mcap.writer import Writer
+    add = Writer.add_message
+    monkeypatch.setattr(Writer, 'add_message', lambda self, channel, log_time, data, _: add(
+        self, channel, log_time, data, publish_time=10**10 - log_time))
+    write_mcap(tmp_path / 'one.mcap', ROWS, **options)
+    assert read(tmp_path / 'one.mcap', '/a', '/b') == ROWS
+
+
 def test_a_count_that_is_too_high_is_told_after_the_last_message(tmp_path, write_storage):
     file = write_storage(tmp_path / 'bag_0', ROWS)
     write_metadata(tmp_path, [file.name], {'/a': 31, '/b': 30})

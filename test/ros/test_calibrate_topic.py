@@ -1,5 +1,7 @@
 """demt calibrate-depth on a live topic, and on a bag with its camera_info."""
 
+from contextlib import contextmanager
+from itertools import islice
 import json
 from pathlib import Path
 import threading
@@ -18,6 +20,7 @@ from demt_perception.cli.main import main
 from demt_perception.inference import Predictor
 from demt_perception.ros.camera_frames import preparation
 from demt_perception.ros.sources import Frame
+from demt_perception.ros.topic_frames import topic_frames
 
 BAG = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'bags' / 'udacity_highway_mcap'
 PIXELS = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)
@@ -30,8 +33,9 @@ def calibrate(capsys, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize('topic', ['/front/image', '/front/image/compressed'])
-def test_a_live_topic(capsys, monkeypatch, tiny_model, topic):
+@contextmanager
+def sending(monkeypatch, topic, info_now=lambda: INFO):
+    """Have a camera send images, and before each the camera_info of that moment."""
     _, domain = environment()
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
     context = Context()
@@ -47,24 +51,41 @@ def test_a_live_topic(capsys, monkeypatch, tiny_model, topic):
 
     def send():
         while not stop.wait(0.05):
-            infos.publish(INFO)
+            infos.publish(info_now())
             images.publish(message)
 
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        found = calibrate(capsys, topic, '--point', 70, 50, 10, '--model', tiny_model)
+        yield
     finally:
         stop.set()
         sender.join()
         node.destroy_node()
         context.try_shutdown()
+
+
+@pytest.mark.parametrize('topic', ['/front/image', '/front/image/compressed'])
+def test_a_live_topic(capsys, monkeypatch, tiny_model, topic):
+    with sending(monkeypatch, topic):
+        found = calibrate(capsys, topic, '--point', 70, 50, 10, '--model', tiny_model)
     assert found['pictures'] == 2
     assert not found['focal_assumed']
-    if not compressed:
+    if not topic.endswith('compressed'):
         depth = Predictor(tiny_model, 'onnxruntime').predict(PIXELS, (150.0, 150.0)).depth
         middle = float(np.median(depth[47:54, 67:74]))   # at the principal point, so along Z
         assert found['depth_scale'] == pytest.approx(10 / middle, rel=1e-3)
+
+
+def test_the_frames_of_a_topic_have_its_newest_camera_info(monkeypatch):
+    focal = [40.0]
+    with sending(monkeypatch, '/front/image', lambda: CameraInfo(k=focal * 9)):
+        frames = topic_frames('/front/image')
+        seen = (frame.camera_info.k[0] for frame in islice(frames, 40) if frame.camera_info)
+        assert next(seen) == 40
+        focal[0] = 80.0
+        assert 80 in seen
+        frames.close()
 
 
 def test_a_topic_that_is_silent(capsys, monkeypatch):

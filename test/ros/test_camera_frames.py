@@ -2,7 +2,9 @@
 
 import logging
 from pathlib import Path
+from queue import SimpleQueue
 import sqlite3
+import time
 
 from bag_writing import write_sqlite3
 import cv2
@@ -10,13 +12,16 @@ import numpy as np
 import pytest
 
 messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
-pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
+from node_testing import free_domain
 from rclpy.serialization import serialize_message
+from rclpy.time import Time
 
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_frames import preparation
 from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
+from demt_perception.ros.camera_node import CameraSource
 from demt_perception.ros.read_ahead import ReadAhead
 from demt_perception.ros.sources import Frame, open_source, Source, SourceError
 
@@ -68,15 +73,26 @@ def test_a_calibration_of_another_shape_is_no_bad_image():
         preparation('raw', CALIBRATION)(Frame(PIXELS[:, :36], 0.0))
 
 
+@pytest.mark.parametrize('encoding', ['bgr8', 'rgb8'])
+def test_a_recorded_image_keeps_its_colours_as_a_jpeg(encoding):
+    pixels = np.full((36, 64, 3), (10, 120, 200), np.uint8)
+    message = preparation('compressed', None)(Frame(raw(pixels, encoding=encoding), 0.0)).image
+    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    wanted = pixels if encoding == 'bgr8' else pixels[..., ::-1]
+    assert np.abs(decoded.astype(int) - wanted).max() < 5
+
+
 def test_a_transport_is_named():
     with pytest.raises(SourceError, match="'jpeg', want one of"):
         preparation('jpeg', None)
 
 
 def bag(path, images, kind='sensor_msgs/msg/CompressedImage', infos=()):
-    rows = [('/cam/image', 50_000_000 * n, image if isinstance(image, bytes) else
+    """Return a bag as a source: each image after the camera_info of its place."""
+    rows = [('/cam/image', 50_000_000 * n + 1, image if isinstance(image, bytes) else
              serialize_message(image)) for n, image in enumerate(images)]
-    rows += [('/cam/camera_info', 50_000_000 * n, info) for n, info in enumerate(infos)]
+    rows += [('/cam/camera_info', 50_000_000 * n, serialize_message(info))
+             for n, info in enumerate(infos)]
     write_sqlite3(path, rows, {'/cam/image': kind,
                                '/cam/camera_info': 'sensor_msgs/msg/CameraInfo'})
     return open_source(str(path))
@@ -96,6 +112,12 @@ def test_damaged_frames_of_a_bag_are_left_out_and_said(tmp_path, caplog, calibra
     frames = read(bag(tmp_path / 'drive.db3', [jpeg(), damaged, jpeg()]), calibration)
     assert [frame.offset for frame in frames] == [0.0, pytest.approx(0.1)]
     assert caplog.text.count('a frame is left out') == 1
+
+
+def test_an_image_of_a_bag_has_the_camera_info_before_it(tmp_path):
+    infos = [messages.CameraInfo(k=[float(focal)] * 9) for focal in (40, 80)]
+    frames = read(bag(tmp_path / 'drive.db3', [raw()] * 3, 'sensor_msgs/msg/Image', infos))
+    assert [frame.camera_info.k[0] for frame in frames] == [40, 80, 80]
 
 
 def test_a_bag_of_damaged_frames_alone_is_an_error(tmp_path):
@@ -156,3 +178,23 @@ def test_a_source_that_fails_tells_its_reader(caplog):
 
     with pytest.raises(OSError, match='the disk is gone'):
         read(Source('a disk', False, 10.0, frames))
+
+
+def test_a_frame_is_stamped_with_the_moment_at_which_it_was_taken(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), PIXELS)
+    rclpy.init(domain_id=free_domain(), args=['--ros-args', '-p', f'source:={tmp_path}'])
+    node = CameraSource(SimpleQueue())
+    try:
+        assert node.close()   # it plays nothing itself
+        sent = []
+        node._images.publish = node._infos.publish = sent.append
+        taken = time.monotonic() - 2.0
+        node._publish(Frame(PIXELS, 0.0, messages.CameraInfo(), taken=taken))
+        now, age = node.get_clock().now(), time.monotonic() - taken
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+    assert {type(message) for message in sent} == {messages.Image, messages.CameraInfo}
+    for message in sent:
+        stamped = (now - Time.from_msg(message.header.stamp)).nanoseconds / 1e9
+        assert stamped == pytest.approx(age, abs=0.5)

@@ -1,14 +1,17 @@
-"""The parameter depth_scale of a running node: depth is multiplied by it, at once."""
+"""The parameter depth_scale of a node: depth is multiplied by it, at once."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
-from node_testing import make_image, reliable
+from node_testing import make_image, node_in_this_process, reliable
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+
+from demt_perception.inference import Predictor
+from demt_perception.ros.frame import Frame, Result
 
 NAME = '/scaled'
 
@@ -38,3 +41,20 @@ def test_depth_is_multiplied_at_once(tester, start_node, tiny_model):
         # Interpolation beside pixels out of range differs.
         assert np.median(after[both] / before[both]) == pytest.approx(0.8, rel=1e-4)
         assert not change(-1.0).successful
+
+
+def test_each_camera_has_its_own(tiny_model):
+    pixels = np.full((96, 160, 3), 40, np.uint8)
+    predictor, depths = Predictor(tiny_model, 'onnxruntime', 1), {}
+    with node_in_this_process(
+            tiny_model, 'cameras:=[front, left]', 'left.depth_scale:=2.0') as node:
+        node.trigger_configure()
+        for camera in node._perception.cameras:
+            predictions = predictor.predict(pixels)
+            camera.publish(Result(camera, Frame(make_image(pixels), 0, 0.0), predictions, None,
+                                  frozenset(), {}, 0.0))
+            depths[camera.name] = predictions.depth
+    plain = predictor.predict(pixels).depth
+    assert np.isfinite(plain).all()
+    np.testing.assert_allclose(depths['front'], plain, rtol=1e-6)
+    np.testing.assert_allclose(depths['left'], 2 * plain, rtol=1e-6)

@@ -30,16 +30,31 @@ def fixed_model(tiny_model, tmp_path):
 
 
 @pytest.fixture
-def bench(fixed_model, tmp_path, monkeypatch):
-    """Return a bench whose model was asked for the images' shape, in vain."""
+def seeing(fixed_model, tmp_path, monkeypatch):
+    """Return a bench that has seen an image."""
     with exchanging(fixed_model, tmp_path, monkeypatch) as bench:
         perception = bench.perception
         perception.settings = replace(perception.settings, match_aspect=True)
-        monkeypatch.setattr(perception.cameras[0], 'size_analysed', lambda: IMAGES)
-        assert perception.size_to_match() == IMAGES
-        bench.do(bench.exchange.match_aspect, perception, IMAGES)
-        assert perception.loads == 0
+        perception.activate(True)
+        assert perception.size_to_match() is None
+        perception.cameras[0].reception.note_size(*IMAGES[::-1])
         yield bench
+
+
+@pytest.fixture
+def bench(seeing):
+    """Return a bench whose model was asked for the images' shape, in vain."""
+    perception = seeing.perception
+    assert perception.size_to_match() == IMAGES
+    seeing.do(seeing.exchange.match_aspect, perception, IMAGES)
+    assert perception.loads == 0
+    return seeing
+
+
+def test_where_a_region_is_analysed_the_shape_is_that_of_the_region(seeing):
+    perception = seeing.perception
+    perception.apply(replace(perception.settings, regions={'': (8, 4, 320, 120)}))
+    assert perception.size_to_match() == (120, 320)
 
 
 def restart(bench):

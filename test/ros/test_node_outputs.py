@@ -10,6 +10,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 
 from demt_perception.inference import Predictor
+from demt_perception.model_card import load_card
 
 pytestmark = pytest.mark.usefixtures('shared_node')
 NAME = '/shared'
@@ -132,14 +133,16 @@ def test_the_dense_message_holds_the_same(tester, shoot, expected):
                 pixels(image, kind, shape), getattr(expected, attribute), atol=1e-5)
 
 
-def test_a_late_subscriber_gets_the_label_table(tester):
+def test_a_late_subscriber_gets_the_label_table(tester, tiny_model):
     messages = pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built')
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     with tester.listening(f'{NAME}/semantic/label_table', messages.LabelTable, latched) as got:
         tester.spin_until(lambda: got, 'label table')
     assert list(got[0].names) == ['red', 'green', 'blue']
     assert list(got[0].ids) == [0, 1, 2]
-    assert got[0].colors[0].r == pytest.approx(200 / 255)
+    np.testing.assert_allclose(
+        [(c.r, c.g, c.b, c.a) for c in got[0].colors],
+        [(*np.divide(rgb, 255), 1) for rgb in load_card(tiny_model).palette], rtol=1e-6)
 
 
 def test_a_late_subscriber_gets_the_label_info(tester):
@@ -147,7 +150,8 @@ def test_a_late_subscriber_gets_the_label_info(tester):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     with tester.listening(f'{NAME}/semantic/label_info', messages.LabelInfo, latched) as got:
         tester.spin_until(lambda: got, 'label info')
-    assert [c.class_name for c in got[0].class_map] == ['red', 'green', 'blue']
+    assert [(c.class_id, c.class_name) for c in got[0].class_map] == [
+        (0, 'red'), (1, 'green'), (2, 'blue')]
 
 
 def test_publishers_are_reliable_and_keep_the_last(tester):

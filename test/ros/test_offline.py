@@ -91,10 +91,13 @@ def test_values_stamps_and_counts(bag, tmp_path, tiny_model):
             assert message.data.tobytes() == wanted.tobytes()
     infos = read(tmp_path / 'out', '/demt_perception/depth/camera_info')
     assert [message.header.stamp.nanosec for _, message in infos] == list(range(6))
-    (table,) = read(tmp_path / 'out', '/demt_perception/semantic/label_table')
-    (labels,) = read(tmp_path / 'out', '/demt_perception/semantic/label_info')
-    assert table[1].names == [c.class_name for c in labels[1].class_map] == list(
-        predictor.card.classes)
+    ((_, table),) = read(tmp_path / 'out', '/demt_perception/semantic/label_table')
+    ((_, labels),) = read(tmp_path / 'out', '/demt_perception/semantic/label_info')
+    card = predictor.card
+    assert list(zip(table.ids, table.names, strict=True)) == list(enumerate(card.classes))
+    np.testing.assert_allclose([(c.r, c.g, c.b, c.a) for c in table.colors],
+                               [(*np.divide(rgb, 255), 1) for rgb in card.palette], rtol=1e-6)
+    assert [(c.class_id, c.class_name) for c in labels.class_map] == list(enumerate(card.classes))
 
 
 def test_nothing_of_ros_is_imported(tmp_path, tiny_model):

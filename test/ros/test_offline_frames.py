@@ -1,5 +1,7 @@
 """The images of a bag: which there are, how large they are, and which cannot be used."""
 
+from dataclasses import replace
+
 from bag_samples import (
     cdr,
     compressed,
@@ -23,6 +25,7 @@ from demt_perception.bags.camera_topics import all_cameras
 from demt_perception.bags.ros_types import decode
 from demt_perception.inference import Predictor
 from demt_perception.ros.bad_image import BadImageError
+from demt_perception.ros.camera_model import focal_lengths, scaled_camera_info
 from demt_perception.ros.offline.frames import first_size, look, read_frames
 from demt_perception.ros.offline.processing import Options, process
 
@@ -37,6 +40,12 @@ def frames_of(path, every=1, skip=0):
 def size_of(path):
     with open_bag(path) as bag:
         return first_size(bag, all_cameras(bag.topics))
+
+
+def photo(pixels):
+    height, width = pixels.shape[:2]
+    return store().types[IMAGE](
+        image(0).header, height, width, 'bgr8', 0, width * 3, pixels.reshape(-1))
 
 
 def replaced(some, topic, index, data):
@@ -58,8 +67,7 @@ def test_the_first_image_that_is_one_tells_the_size(tmp_path, topic, make):
 def test_the_input_follows_the_shape_of_the_images(tmp_path, tiny_model, fit):
     """With ``fit``, as the node's match_aspect does."""
     pixels = np.random.default_rng(0).integers(0, 256, (96, 48, 3), np.uint8)
-    tall = store().types[IMAGE](image(0).header, 96, 48, 'bgr8', 0, 144, pixels.reshape(-1))
-    path = write_bag(tmp_path / 'a.db3', [(RAW, START, cdr(tall))])
+    path = write_bag(tmp_path / 'a.db3', [(RAW, START, cdr(photo(pixels)))])
     process(path, tmp_path / 'out', Options(
         str(tiny_model), {'engine': 'onnxruntime', 'threads': 1}, fit=fit),
         lambda progress, total: None)
@@ -100,6 +108,33 @@ def test_a_camera_info_of_another_size_is_said(tmp_path):
     (frame,) = frames_of(write_bag(tmp_path / 'a.db3', some))
     assert look(frame)[2] is None
     assert '99x24' in look(frame)[3]
+
+
+@pytest.mark.parametrize(('topic', 'make', 'k', 'd'), [
+    ('/cam/image_rect', image, (30, 32), [0.0] * 5),
+    ('/cam/image_rect/compressed', compressed, (30, 32), [0.0] * 5),
+    (RAW, image, (40, 42), [-0.1] * 5)])
+def test_a_camera_info_is_taken_for_the_image_that_the_topic_names(tmp_path, topic, make, k, d):
+    """As the node takes it: see test_reception.py."""
+    both = replace(info(0), d=np.full(5, -0.1), k=np.array([40.0, 0, 16, 0, 42, 12, 0, 0, 1]),
+                   p=np.array([30.0, 0, 16, 0, 0, 32, 12, 0, 0, 0, 1, 0]))
+    (frame,) = frames_of(write_bag(tmp_path / 'a.db3', [
+        ('/cam/camera_info', START, cdr(both)), (topic, START + 1, cdr(make(0)))]))
+    found = look(frame)[2]
+    assert (found.k[0], found.k[4], found.d) == (*k, d)
+    assert focal_lengths(found) == k
+
+
+def test_region_of_interest_and_binning_of_a_bag(tmp_path):
+    region = store().types['sensor_msgs/msg/RegionOfInterest'](
+        x_offset=8, y_offset=4, width=16, height=12, do_rectify=False)
+    part = replace(info(0), roi=region, binning_x=2, binning_y=1)
+    (frame,) = frames_of(write_bag(tmp_path / 'a.db3', [
+        ('/cam/camera_info', START, cdr(part)),
+        (RAW, START + 1, cdr(photo(np.zeros((12, 8, 3), np.uint8))))]))
+    _, _, found, why = look(frame)
+    assert why == ''
+    assert scaled_camera_info(found, 8, 12).k == [20, 0, (16 - 8) / 2, 0, 40, 12 - 4, 0, 0, 1]
 
 
 def test_what_is_no_message_is_a_bad_image(tmp_path):

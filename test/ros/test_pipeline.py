@@ -25,6 +25,7 @@ class Camera:
         self.published = []
         self.drops = []
         self.listeners = Wanted(frozenset({'semantic/image'}), ('semseg',), 1.0)
+        self.info = self.focal = None
         self.max_age = 0.5
         self.time = 100 * SECOND
         self.sending = ''
@@ -35,7 +36,7 @@ class Camera:
         assert card.name == 'tiny_model'
         if message is None:
             raise BadImageError('short_data', 'nothing there')
-        return Picture(message, None, None)
+        return Picture(message, self.info, self.focal)
 
     def now(self):
         return self.time
@@ -106,13 +107,41 @@ def test_a_slow_publication_never_blocks_reception_and_the_newest_wins(work):
     assert snapshot.drops['superseded'] + snapshot.processed == 200
 
 
-def test_old_frames_are_dropped_unless_their_age_is_unknown(work):
+@pytest.fixture
+def before_run(work, predictor):
+    """Return a list of functions that are called before each run of the engine."""
+    calls, engine = [], predictor.whole.engine
+    run = engine.run
+
+    def called(image):
+        for call in calls:
+            call()
+        return run(image)
+
+    engine.run = called
+    return calls
+
+
+def test_old_frames_are_not_worked_on_unless_their_age_is_unknown(work, before_run):
     pipeline, node, statistics = work
+    runs = []
+    before_run.append(lambda: runs.append('run'))
     pipeline.submit(node, IMAGE, 99 * SECOND)
     wait_for(lambda: statistics.snapshot().drops.get('too_old') == 1)
+    assert not runs
     node.time = 0
     pipeline.submit(node, IMAGE, 99 * SECOND)
     wait_for(lambda: len(node.published) == 1)
+    assert runs == ['run']
+
+
+def test_a_frame_that_becomes_too_old_in_the_engine_is_not_published(work, before_run):
+    pipeline, node, statistics = work
+    before_run.append(lambda: setattr(node, 'time', 101 * SECOND))
+    pipeline.submit(node, IMAGE, 100 * SECOND)
+    wait_for(lambda: node.published or statistics.snapshot().dropped)
+    assert (node.published, statistics.snapshot().drops) == ([], {'too_old': 1})
+    assert statistics.snapshot().processed == 0
 
 
 def test_without_listeners_nothing_is_computed(work):
@@ -135,7 +164,7 @@ def test_a_frame_that_fails_does_not_end_the_work(work):
 
 @pytest.fixture
 def together(free_model):
-    """Return (model, two cameras, a function that starts a pipeline with frames in it).
+    """Return (model, two unlike cameras, a function that starts a pipeline with frames in it).
 
     The model takes two images at once, as where a batch is faster: here whatever it gains.
     """
@@ -143,6 +172,8 @@ def together(free_model):
     assert 'times as fast' in model.batch_with(2, gain=0.0)
     assert model.together == 2
     cameras = [Camera(Statistics()) for _ in range(2)]
+    for camera, focal in zip(cameras, (80.0, 160.0), strict=True):
+        camera.focal, camera.info = (focal, focal), object()
     running = []
 
     def start(*messages):
@@ -171,6 +202,9 @@ def test_frames_of_several_cameras_go_together_and_come_out_apart(together):
     for camera, image in zip(cameras, images, strict=True):
         assert np.array_equal(camera.results[0].predictions.semantic,
                               model.predict(image).semantic)
+        assert camera.results[0].camera_info is camera.info
+        assert camera.results[0].predictions.depth_scale == pytest.approx(
+            camera.focal[0] / model.card.focal)
     # Of a batch each has the same share: that is how it is known to have been one.
     assert len({camera.results[0].predictions.timings['engine'] for camera in cameras}) == 1
     pipeline.submit(cameras[1], images[0], 100 * SECOND)

@@ -2,9 +2,14 @@
 
 from hanging_work import hold_up, looks, working
 import pytest
-from test_pipeline import SECOND, wait_for
+from test_pipeline import Camera, IMAGE, SECOND, wait_for
 
+from demt_perception.inference import Predictor
+from demt_perception.model_card import load_card
+from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.engine_care import EngineCare, HungError, PERIOD, STUCK
+from demt_perception.ros.frame import Frame, Result
+from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.pipeline import PUBLICATION
 
 
@@ -44,19 +49,40 @@ def test_a_publication_that_hangs_in_something_else_is_told_and_ends_the_process
         looks(care, work.pipeline, 4, now)
 
 
-def test_a_frame_that_becomes_too_old_while_it_is_published_is_withheld(work):
-    sent = []
+@pytest.fixture
+def outlet(tiny_model):
+    pytest.importorskip('rclpy', reason='ROS 2 is not installed')
+    from node_testing import free_domain
+    from rclpy.context import Context
+    from rclpy.lifecycle import LifecycleNode
 
-    def publish(result):
-        from demt_perception.ros.frame import check_age
-        for topic in 'first', 'second', 'third':
-            check_age(result.camera, result.frame)
-            sent.append(topic)
-            work.camera.time += SECOND * 2 // 5   # max_age is 0.5 s
-        return {}
+    from demt_perception.ros.outlet import Outlet
 
-    work.camera.publish = publish
-    work.send()
-    wait_for(lambda: work.drops.get('too_old') == 1)
-    assert sent == ['first', 'second']
-    assert work.camera.statistics.snapshot().processed == 0
+    context = Context()
+    context.init(domain_id=free_domain())
+    node = LifecycleNode('late', context=context)
+    yield Outlet(node, '', load_card(tiny_model), True)
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_of_a_frame_that_becomes_too_old_while_it_is_published_the_rest_is_withheld(
+        outlet, tiny_model):
+    from node_testing import make_image
+    camera, sent = Camera(Statistics()), []
+    result = Result(camera, Frame(make_image(IMAGE), camera.time, 0.0),
+                    Predictor(tiny_model, 'onnxruntime', 1).predict(IMAGE), None,
+                    frozenset({'semantic/image', 'depth/image'}), {}, 0.0)
+
+    def send(publisher, publish):
+        def slow(message):
+            publish(message)
+            sent.append(publisher.topic_name)
+            camera.time += SECOND   # max_age is 0.5 s
+        publisher.publish = slow
+
+    for publisher in outlet._publishers.values():
+        send(publisher, publisher.publish)
+    with pytest.raises(BadImageError) as caught:
+        outlet.publish(result, ('semseg', 'depth'), 1)
+    assert (caught.value.reason, sent) == ('too_old', ['/late/semantic/image'])

@@ -1,4 +1,6 @@
-"""What a camera is listened to by, as the remappings of its node say."""
+"""What a camera is listened to by, as remappings say, and which image a camera_info is of."""
+
+from contextlib import contextmanager
 
 import pytest
 
@@ -6,28 +8,36 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 from node_testing import free_domain
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
+from test_rectification import LENS, make_info
 
+from demt_perception.ros.camera_model import focal_lengths
 from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.reception import Reception
 
 SWAPPED = ('front/image:=/left/image', 'left/image:=/front/image')
 
 
-def topics(*rules, cameras=('front', 'left'), compressed=False):
-    """Return (images, camera_info) of each camera that a node with rules listens to."""
+@contextmanager
+def listening(*rules, cameras=('front', 'left'), compressed=False):
+    """Yield a node with rules, and the reception of each camera that it listens to."""
     context = Context()
     context.init(domain_id=free_domain())
     node = LifecycleNode('listening', context=context, use_global_arguments=False, cli_args=[
         '--ros-args', *(part for rule in rules for part in ('-r', rule))])
     try:
-        for camera in cameras:
-            Reception(node, f'{camera}/' if camera else '', compressed, Statistics(),
-                      lambda *arguments: None, lambda *arguments: None)
-        names = [subscription.topic_name for subscription in node.subscriptions]
-        return list(zip(names[::2], names[1::2], strict=True))
+        yield node, [Reception(node, f'{camera}/' if camera else '', compressed, Statistics(),
+                               lambda *arguments: None, lambda *arguments: None)
+                     for camera in cameras]
     finally:
         node.destroy_node()
         context.try_shutdown()
+
+
+def topics(*rules, **more):
+    """Return (images, camera_info) of each camera that a node with rules listens to."""
+    with listening(*rules, **more) as (node, _):
+        names = [subscription.topic_name for subscription in node.subscriptions]
+        return list(zip(names[::2], names[1::2], strict=True))
 
 
 def test_cameras_that_are_swapped_are_swapped_with_their_camera_info():
@@ -63,3 +73,17 @@ def test_camera_infos_may_be_swapped_with_the_images():
     assert topics(*SWAPPED, 'front/camera_info:=/left/camera_info',
                   'left/camera_info:=/front/camera_info') == [
         ('/left/image', '/left/camera_info'), ('/front/image', '/front/camera_info')]
+
+
+@pytest.mark.parametrize(('topic', 'k', 'd'), [
+    ('/cam/image_rect', (1020, 1080), [0.0] * 5),
+    ('/cam/image_rect/compressed', (1020, 1080), [0.0] * 5),
+    ('/cam/image_raw', (1155.9, 1150.6), LENS)])
+def test_a_camera_info_is_taken_for_the_image_that_the_topic_names(topic, k, d):
+    """Of a rectified one P holds, of a raw one K and the lens."""
+    rule = f'image:={topic.removesuffix("/compressed")}'
+    with listening(rule, cameras=[''], compressed='compressed' in topic) as (_, [reception]):
+        reception._on_camera_info(make_info())
+        info = reception.camera_info(1280, 720)
+    assert (info.k[0], info.k[4], list(info.d)) == (*k, d)
+    assert focal_lengths(info) == k

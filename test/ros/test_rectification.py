@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
-from demt_perception.inference.point_cloud import make_rays
+from demt_perception.inference.point_cloud import Camera, make_rays
 from demt_perception.ros.camera_model import cropped_camera_info, scaled_camera_info
 from demt_perception.ros.rectification import (
     camera_of,
@@ -53,14 +53,14 @@ def test_of_a_rectified_image_nothing_is_left_to_rectify():
         assert rectified_point(info, u, v) == (u, v)
     assert list(info.k) == [1020, 0, 660, 0, 1080, 380, 0, 0, 1]
     assert list(info.p) == list(make_info().p)
+    assert camera_of(info) == Camera(1020, 1080, 660, 380)
     assert camera_of(info) == camera_of(describe_image(make_info(d=[0.0] * 5), rectified=False))
 
 
 def test_of_a_raw_image_the_lens_is_left():
     info = describe_image(make_info(), rectified=False)
     assert (list(info.d), list(info.k)) == (LENS, list(make_info().k))
-    camera = camera_of(info)
-    assert (camera.fx, camera.model, camera.distortion) == (1155.9, 'plumb_bob', tuple(LENS))
+    assert camera_of(info) == Camera(1155.9, 1150.6, 672.2, 388.6, 'plumb_bob', tuple(LENS))
 
 
 @pytest.mark.parametrize('rectified', [True, False])
