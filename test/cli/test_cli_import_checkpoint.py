@@ -55,6 +55,9 @@ def test_demt_becomes_a_model_that_gives_what_torch_gives(lightning, tmp_path, c
     assert (card.name, card.licence, card.input_size) == ('DeMT', 'research only', (64, 96))
     assert card.tasks == ('semseg', 'depth', 'normals', 'edge')
     assert (card.classes[0], len(card.classes), card.depth_range) == ('wall', 40, (0.5, 10.0))
+    # ImageNet's, as all official training code has them, and the Kinect's.
+    assert (card.mean, card.std) == ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    assert (card.focal, card.assumed_hfov) == (518.8, 63.3)
     assert card.training == {'imported from': 'epoch=3.ckpt',
                              'sha256': hashlib.sha256(file.read_bytes()).hexdigest()}
     model = build(detect(state)).eval()

@@ -18,7 +18,7 @@ from demt_perception.inference.depth_calibration import (
 )
 
 SIZE = (60, 100)
-CAMERA = camera_of(SIZE, (80.0, 80.0), 60.0)
+CAMERA = camera_of(SIZE, (80.0, 95.0), 60.0)
 
 
 def road(height, pitch, roll=0.0):

@@ -10,10 +10,12 @@ from archives import (
     palette_png,
     write_camvid,
     write_folder,
+    write_grey,
     write_names,
     write_nyud,
     write_pascal,
     write_rendered,
+    write_rgb,
 )
 import cv2
 from hypothesis import given
@@ -51,6 +53,8 @@ def test_nyud_of_either_archive(tmp_path, archive, size):
     sample = dataset[0]
     name = dataset.names[0]
     assert sample.name == name == '0001' and sample.image.shape == (*size, 3)
+    (picture,) = (home / 'images').glob(f'{name}.*')
+    assert np.array_equal(sample.image, cv2.imread(str(picture))[..., ::-1])
     raw = cv2.imread(str(home / 'segmentation' / f'{name}.png'), cv2.IMREAD_UNCHANGED)
     assert raw[0, 0] == 0 and sample.semseg[0, 0] == 255
     assert np.array_equal(sample.semseg, np.where(raw == 0, 255, raw.astype(int) - 1))
@@ -180,6 +184,16 @@ def test_a_folder_of_ones_own(tmp_path):
         assert np.nanmin(sample.depth) > 0.5 and sample.depth[-1].max() < 5
         length = np.linalg.norm(sample.normals, axis=2)
         assert length[length > 0] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(('described', 'metres'), [
+    ({}, [np.nan, 1.234, 65.535]), ({'depth_unit': 0.01}, [np.nan, 12.34, np.inf])])
+def test_16_bit_depth_is_millimetres_or_in_a_unit_of_its_own_with_65535_the_sky(
+        tmp_path, described, metres):
+    write_rgb(tmp_path / 'images' / 'a.png', np.zeros((1, 3, 3), np.uint8))
+    write_grey(tmp_path / 'depth' / 'a.png', np.array([[0, 1234, 65535]], np.uint16))
+    (tmp_path / 'dataset.yaml').write_text(yaml.safe_dump(described))
+    np.testing.assert_allclose(Folder(tmp_path)[0].depth, [metres], rtol=1e-6)
 
 
 def test_any_label_may_be_missing(tmp_path):

@@ -9,12 +9,19 @@ import pytest
 torch = pytest.importorskip('torch', reason='exporting needs torch')
 pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
 
+import runs
+from safetensors.torch import save_file
+
+from demt_perception.class_lists import CITYSCAPES, CITYSCAPES_PALETTE
 from demt_perception.cli.main import main
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.cutting import batch_is_free
 from demt_perception.model_card import load_card
 from demt_perception.networks.deploy import Deployed
+from demt_perception.training import export
+from demt_perception.training.building import build
 from demt_perception.training.config import load_config, save_config, TrainConfig
+from demt_perception.training.datasets import camvid
 from demt_perception.training.export import export_network, NOT_YET, without_places
 
 TASKS = ('human_parts', 'sal', 'depth')
@@ -82,6 +89,33 @@ def test_depth_is_linear_or_logarithmic():
                                                  dtype=torch.float32).clamp(max=80.0))
     with pytest.raises(ValueError, match="'linear'"):
         Deployed(Given(), ('depth',), 80.0, depth='metres')
+
+
+def test_a_card_says_what_its_run_trained_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'write_onnx', runs.only_one_size)
+    own = {'classes': ('ship', 'quay', 'water'), 'palette': ((1, 2, 3), (4, 5, 6), (7, 8, 9)),
+           'mean': (10.0, 60.0, 200.0), 'std': (20.0, 40.0, 80.0), 'focal': 321.0,
+           'assumed_hfov': 77.0, 'depth_range': (2.0, 30.0)}
+    config = TrainConfig(
+        model='multi_task', tasks={'semseg': 3}, backbone='resnet18', protocol='driving', out='a',
+        data=[{'root': 'b'}], iterations=7, size=(50, 96), **own)
+    save_file(build(config).state_dict(), tmp_path / 'best.safetensors')
+    with pytest.warns(match='64x96 only'):
+        export.export_model(config, tmp_path / 'best.safetensors', tmp_path / 'm')
+    card = load_card(tmp_path / 'm')
+    assert {name: getattr(card, name) for name in own} == own
+    assert (card.input_size, card.tasks) == ((64, 96), ('semseg',))
+
+
+def test_eleven_classes_without_names_are_camvids_in_cityscapes_colours():
+    config = TrainConfig(model='demt_light', tasks='driving', iterations=7, out='a',
+                         data=[{'root': 'b'}])
+    names, colors = export.class_names(config, 11)
+    assert names == camvid.CLASSES
+    known = dict(zip(CITYSCAPES, CITYSCAPES_PALETTE, strict=True))
+    same = {'pavement': 'sidewalk', 'tree': 'vegetation', 'sign': 'traffic sign',
+            'pedestrian': 'person', 'bicyclist': 'bicycle'}
+    assert list(colors) == [known[same.get(name, name)] for name in names]
 
 
 def test_the_configuration_travels_without_anyones_folders(tmp_path):

@@ -31,7 +31,6 @@ from demt_perception.model_card import load_card
 from demt_perception.tasks import TASKS
 from demt_perception.training import export
 from demt_perception.training.config import load_config
-from demt_perception.training.export import write_onnx
 from demt_perception.training.logbook import read_log
 from demt_perception.training.trainer import train
 
@@ -87,7 +86,7 @@ def test_it_trains_exports_and_predicts(name, roots, tmp_path, monkeypatch):
     assert best['step'] == len(losses)
     assert all(math.isfinite(value) for value in best['main'].values())
     if not ALL:
-        monkeypatch.setattr(export, 'write_onnx', only_one_size)
+        monkeypatch.setattr(export, 'write_onnx', runs.only_one_size)
     if ALL or name in EXPORTED:
         with nullcontext() if ALL else pytest.warns(match='takes images of 64x96 only'):
             export_and_predict(tmp_path, root, set(best['main']))
@@ -109,13 +108,6 @@ def export_and_predict(folder, root, tasks):
     assert main(['eval', str(model), '--data', str(root), '--engine', 'onnxruntime', '--json',
                  str(folder / 'figures.json')]) == 0
     assert set(json.loads((folder / 'figures.json').read_text())['figures']) == tasks
-
-
-def only_one_size(deployed, size, path, free=('batch', 'size')):
-    """Export as where a network can be exported at one size only."""
-    if free:
-        raise RuntimeError('a free size would take too long here')
-    write_onnx(deployed, size, path, free)
 
 
 def memory():

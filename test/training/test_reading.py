@@ -1,14 +1,15 @@
-"""Arrays of strangers: no pickle, and no memory for what a header claims."""
+"""Pictures, and arrays of strangers: no pickle, no memory for what a header claims."""
 
 import io
 import os
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip('torch', reason='torch is not installed')
-from demt_perception.training.datasets.reading import read_array
+from demt_perception.training.datasets.reading import read_array, read_rgb
 
 
 class Malicious:
@@ -17,6 +18,12 @@ class Malicious:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+def test_of_a_picture_red_comes_first(tmp_path):
+    bgr = np.array([[[0, 0, 255], [0, 255, 0], [255, 0, 0]]], np.uint8)
+    assert cv2.imwrite(str(tmp_path / 'a.png'), bgr)
+    assert read_rgb(tmp_path / 'a.png').tolist() == [[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]
 
 
 def test_an_array_of_numbers_is_read(tmp_path):

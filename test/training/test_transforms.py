@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
-from demt_perception.tasks import DRIVING
+from demt_perception.tasks import DRIVING, TASKS
 from demt_perception.training.datasets import class_edges, IGNORE, Sample
 from demt_perception.training.transforms import (
     Driving,
@@ -16,7 +16,7 @@ from demt_perception.training.transforms import (
     View,
 )
 
-MEAN, STD = (127.0,) * 3, (128.0,) * 3
+MEAN, STD = (10.0, 60.0, 200.0), (20.0, 40.0, 80.0)
 
 
 def scene(height=120, width=160, fx=100.0, fy=100.0):
@@ -34,14 +34,28 @@ def scene(height=120, width=160, fx=100.0, fy=100.0):
     return Sample(image.astype(np.uint8), semseg, depth, normals, edge, (fx, fy))
 
 
-def cut(sample, view, size=(64, 96), focal=200.0, far=150.0):
-    return to_tensors(sample, view, size, DRIVING, Driving(focal, far, MEAN, STD, 0, (3, 4)))
+def patchwork(height=120, width=160):
+    """Whatever is known of a pixel differs from what is known of most others."""
+    rng = np.random.default_rng(0)
+
+    def ids(count):
+        return rng.integers(0, count, (height, width)).astype(np.uint8)
+
+    return Sample(
+        rng.integers(0, 256, (height, width, 3), np.uint8), ids(11),
+        rng.uniform(1, 60, (height, width)).astype(np.float32),
+        rng.uniform(-1, 1, (height, width, 3)).astype(np.float32),
+        (ids(40) == 0).astype(np.uint8), (90.0, 110.0), ids(7), ids(2))
+
+
+def cut(sample, view, size=(64, 96), tasks=DRIVING):
+    return to_tensors(sample, view, size, tasks, Driving(200.0, 150.0, MEAN, STD, 0, (3, 4)))
 
 
 def test_depth_is_metric_at_the_canonical_focal_length():
-    sample = scene()
+    sample = scene(fx=90.0, fy=110.0)
     out = cut(sample, View(0, 0, 160, 120))
-    seen = np.sqrt(100 * 96 / 160 * 100 * 64 / 120)
+    seen = np.sqrt(90 * 96 / 160 * 110 * 64 / 120)
     source = sample.depth[int((31 + 0.5) * 120 / 32), 0]
     assert float(out['depth'][31, 5]) == pytest.approx(source * 200 / seen, rel=1e-5)
     assert float(out['depth'][0, 0]) == 150.0, 'sky lies at the far limit'
@@ -56,12 +70,24 @@ def test_a_zoomed_view_keeps_the_canonical_depth_of_what_it_shows():
     assert ratio == pytest.approx(2 * near_row, rel=1e-5)
 
 
-def test_mirroring_turns_picture_labels_and_normals_alike():
-    plain, mirrored = cut(scene(), View(0, 0, 160, 120)), cut(scene(), View(0, 0, 160, 120, True))
-    assert torch.equal(mirrored['image'], plain['image'].flip(-1))
-    expected = plain['normals'].flip(-1) * torch.tensor([-1.0, 1, 1])[:, None, None]
-    assert torch.equal(mirrored['normals'], expected)
-    assert torch.equal(mirrored['semseg'], plain['semseg'].flip(-1))
+def test_mirroring_turns_picture_and_every_label_alike():
+    plain, mirrored = (cut(patchwork(), View(40, 30, 96, 48, turned), tasks=TASKS)
+                       for turned in (False, True))
+    plain['normals'] *= torch.tensor([-1.0, 1, 1])[:, None, None]
+    for name in ('image', *TASKS):
+        wanted = plain[name].flip(-1)
+        assert torch.equal(mirrored[name], wanted), name
+        assert not torch.equal(plain[name], wanted), f'{name} is its own mirror image'
+
+
+@pytest.mark.parametrize(('mirrored', 'cx'), [(False, 19.5), (True, 27.5)])
+def test_a_stretched_view_keeps_colours_and_the_camera_of_each_direction(mirrored, cx):
+    """Of 96x48 pixels to labels of 48x32: 1/2 across and 2/3 down."""
+    sample = patchwork()
+    sample.image[:] = 210, 20, 120
+    out = cut(sample, View(40, 30, 96, 48, mirrored))
+    assert out['camera'].tolist() == pytest.approx([45.0, 220 / 3, cx, 19.5])
+    assert out['image'].flatten(1).unique(dim=1).tolist() == [[10.0], [-1.0], [-1.0]]
 
 
 def test_thin_boundaries_survive_shrinking():
