@@ -18,18 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, check every key and shape, and write."""
-    from safetensors.torch import save_file
-
     from demt_perception.hashes import check_publisher, write_sha256
     from demt_perception.networks.backbones.weights import BackboneWeightsError, convert_backbone
     from demt_perception.networks.checkpoint import read_checkpoint
+    from demt_perception.networks.tensor_file import save_tensors
 
     if args.out.suffix != '.safetensors' or args.out.is_dir():
         raise BackboneWeightsError(f'--out {args.out}: want a file with the ending .safetensors')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     digest = check_publisher(Path(args.file), args.sha256)
     name, state = convert_backbone(read_checkpoint(args.file), args.backbone)
-    save_file(state, args.out, metadata={'backbone': name, 'sha256 of the source': digest})
+    save_tensors(state, args.out, metadata={'backbone': name, 'sha256 of the source': digest})
     write_sha256(args.out)
     values = sum(value.numel() for value in state.values())
     print(f'{args.out}: {name}, {len(state)} tensors, {values} values')

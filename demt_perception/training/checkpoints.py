@@ -15,11 +15,12 @@ from typing import Any
 import warnings
 
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from demt_perception.hashes import HashError, read_verified
 from demt_perception.model_card import file_sha256, ModelCardError
+from demt_perception.networks.tensor_file import save_tensors
 from demt_perception.training.failures import TrainingError
 
 PREFIX, WRITING, STATE, SUMS = 'step_', '.writing_', 'state.json', 'SHA256SUMS'
@@ -51,7 +52,7 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Mapping[str, 
         loose: dict[str, Tensor] = {}
         packed = pack(state, loose)
         for file, values in {**tensors, 'state': loose}.items():
-            _save_tensors(temporary / f'{file}.safetensors', values)
+            save_tensors(values, temporary / f'{file}.safetensors')
         (temporary / STATE).write_text(json.dumps({'step': step, 'state': packed}),
                                        encoding='utf-8')
         (temporary / SUMS).write_text(_sums(temporary), encoding='utf-8')
@@ -96,7 +97,7 @@ def write_weights(path: Path, values: Mapping[str, Tensor]) -> None:
     """
     temporary = path.with_name(f'{WRITING}{path.name}')
     with _room_for(path, temporary):
-        _save_tensors(temporary, values)
+        save_tensors(values, temporary)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
@@ -175,10 +176,6 @@ def _sums(path: Path) -> str:
 
 def _numbered(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f'{PREFIX}*') if path.is_dir())
-
-
-def _save_tensors(path: Path, values: Mapping[str, Tensor]) -> None:
-    save_file({name: value.contiguous() for name, value in values.items()}, path)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import Any
 import warnings
 
 import numpy as np
-from safetensors.torch import save_file
 import torch
 from torch import nn
 
@@ -18,6 +17,7 @@ from demt_perception.networks import fuse
 from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
 from demt_perception.networks.deploy import Deployed, logit_stride
 from demt_perception.networks.model import MultiTaskModel
+from demt_perception.networks.tensor_file import save_tensors
 from demt_perception.tasks import TASKS
 from demt_perception.training.building import build, load_weights
 from demt_perception.training.config import ConfigError, save_config, TrainConfig
@@ -181,8 +181,7 @@ def export_network(deployed: Deployed, card: ModelCard, out: str | Path,
             if not less:
                 raise
             warnings.warn(f'{out} takes {less}: {error}', stacklevel=2)
-    save_file({name: value.contiguous() for name, value in weights.state_dict().items()},
-              out / WEIGHTS)
+    save_tensors(weights.state_dict(), out / WEIGHTS)
     card = replace(card, onnx=ONNX, onnx_sha256=file_sha256(out / ONNX),
                    weights_sha256=file_sha256(out / WEIGHTS))
     save_card(card, out)

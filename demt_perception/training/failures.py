@@ -5,10 +5,10 @@ from contextlib import contextmanager
 import os
 from pathlib import Path
 
-from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
+from demt_perception.networks.tensor_file import save_tensors
 from demt_perception.training.config import TrainConfig
 
 
@@ -45,8 +45,7 @@ def refuse_non_finite(loss: Tensor, values: Mapping[str, Tensor],
         return
     file = out / 'bad_batch.safetensors'
     temporary = file.with_suffix(f'.{os.getpid()}')  # several processes may come here at once
-    save_file({name: value.detach().cpu().contiguous() for name, value in batch.items()},
-              temporary)
+    save_tensors({name: value.detach().cpu() for name, value in batch.items()}, temporary)
     os.replace(temporary, file)
     bad = [name for name, value in values.items() if not torch.isfinite(value)] or ['the sum']
     raise TrainingError(

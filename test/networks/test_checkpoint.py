@@ -16,6 +16,7 @@ import torch
 
 from demt_perception.networks import pickled
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
+from demt_perception.networks.tensor_file import save_tensors
 
 
 def a_state():
@@ -286,3 +287,16 @@ def test_a_byte_array_is_refused_by_its_name(tmp_path):
     torch.save({'a': bytearray(b'x')}, path, pickle_protocol=5)
     with pytest.raises(CheckpointError, match='it holds a byte array: save the plain state'):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(('mask', 'mode'), [(0o022, 0o644), (0o077, 0o600)])
+def test_weights_are_written_with_the_permissions_of_any_file(tmp_path, mask, mode):
+    """Safetensors alone lets nobody but the owner read them."""
+    before = os.umask(mask)
+    try:
+        save_tensors({'a': torch.zeros(2, 3).t()}, tmp_path / 'a.safetensors')
+    finally:
+        os.umask(before)
+    assert (tmp_path / 'a.safetensors').stat().st_mode & 0o777 == mode
+    assert os.umask(before) == before
+    assert read_checkpoint(tmp_path / 'a.safetensors')['a'].shape == (3, 2)
