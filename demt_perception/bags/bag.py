@@ -1,7 +1,8 @@
 """A bag: a rosbag2 folder, or one storage file or ROS 1 bag, read message by message."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import re
@@ -16,7 +17,13 @@ from demt_perception.bags.compression import (
 )
 from demt_perception.bags.mcap_storage import McapStorage
 from demt_perception.bags.metadata import Metadata, METADATA_FILE, read_metadata
-from demt_perception.bags.records import BagError, IncompleteBagError, Message, Topic
+from demt_perception.bags.records import (
+    BagError,
+    IncompleteBagError,
+    Message,
+    ReadingError,
+    Topic,
+)
 from demt_perception.bags.ros1_storage import Ros1Storage
 from demt_perception.bags.sqlite3_storage import Sqlite3Storage
 
@@ -49,8 +56,9 @@ class Bag:
                 self._decompress = message_decompressor(path)
             elif metadata.compression_mode == 'unknown':
                 self._decompress = message_decompressor_if_needed(path)
-            for file in metadata.files:
-                self._storages.append(self._open_storage(file))
+            with _machine_errors(path):
+                for file in metadata.files:
+                    self._storages.append(self._open_storage(file))
         except BaseException:
             self.close()
             raise
@@ -75,17 +83,19 @@ class Bag:
 
         Raises:
             BagError: a topic is not in the bag, is not CDR, or a file is damaged.
+            ReadingError: it could not be read, which is not the bag's fault.
             IncompleteBagError: after the last message, where metadata.yaml counts more.
         """
         wanted = set(names)
         for name in wanted:
             self._check(name)
         read: Counter[str] = Counter()
-        for storage in self._storages:
-            for message in storage.messages(wanted & storage.topics.keys()):
-                read[message.topic] += 1
-                yield (message if self._decompress is None
-                       else message._replace(data=self._decompress(message.data)))
+        with _machine_errors(self.path):
+            for storage in self._storages:
+                for message in storage.messages(wanted & storage.topics.keys()):
+                    read[message.topic] += 1
+                    yield (message if self._decompress is None
+                           else message._replace(data=self._decompress(message.data)))
         for name in sorted(wanted):
             listed = self._metadata.topics.get(name)
             if listed is not None and read[name] != listed.count:
@@ -136,6 +146,7 @@ def open_bag(path: str | Path) -> Bag:
 
     Raises:
         BagError: there is no bag at the path, or it cannot be read.
+        ReadingError: the latter, and that is not the bag's fault.
     """
     path = Path(path)
     if is_storage_file(path):
@@ -181,6 +192,23 @@ def is_storage_file(path: Path) -> bool:
     """Tell whether a path is a storage file, by its name."""
     name = path.name.removesuffix('.zstd')
     return path.is_file() and name.endswith(STORAGE_SUFFIXES)
+
+
+@contextmanager
+def _machine_errors(path: Path) -> Iterator[None]:
+    """Say in one line what of the machine kept a bag from being read, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ReadingError(f'{path} cannot be read: {error}; when the disk or the connection '
+                           'works again, give the same command once more') from error
+    except MemoryError as error:
+        raise ReadingError(f'{path} cannot be read: there is not enough memory; end other '
+                           'programs and give the same command once more') from error
+    except ImportError as error:
+        package = (error.name or '').partition('.')[0]
+        raise ReadingError(f'{path} cannot be read: {error}'
+                           + f'; pip install {package}' * bool(package)) from error
 
 
 def _fingerprint(file: Path) -> list[int]:

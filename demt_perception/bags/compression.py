@@ -5,7 +5,7 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from demt_perception.bags.records import BagError, MOST_BYTES
+from demt_perception.bags.records import BagError, MOST_BYTES, ReadingError
 
 MOST_TIMES, ALWAYS_FINE = 1000, 1 << 30
 """A file may unpack to so many times its size, or so many bytes: pictures become a tenth."""
@@ -19,7 +19,7 @@ def _zstandard(path: Path) -> Any:
     try:
         import zstandard
     except ImportError as error:
-        raise BagError(
+        raise ReadingError(
             f'{path} is compressed; reading it needs a package: pip install zstandard') from error
     return zstandard
 
@@ -72,7 +72,7 @@ def message_decompressor(path: Path) -> Callable[[bytes], bytes]:
                 raise BagError(f'{path}: a compressed message claims over {MOST_BYTES} bytes '
                                'unpacked, which no honest one has: the bag is damaged')
             return decompressor.decompress(data, max_output_size=MOST_BYTES)
-        except (zstandard.ZstdError, MemoryError) as error:
+        except zstandard.ZstdError as error:
             raise BagError(f'{path}: a message cannot be decompressed: {error}') from error
 
     return decompress

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from demt_perception.bags import mcap_records as mcap
-from demt_perception.bags.records import BagError, is_latched, Message, Topic
+from demt_perception.bags.records import BagError, is_latched, is_of_machine, Message, Topic
 
 _QOS = 'offered_qos_profiles'
 
@@ -25,6 +25,7 @@ class McapStorage:
 
         Raises:
             BagError: the package ``mcap`` is missing, or the file is not MCAP.
+            OSError, MemoryError, ImportError: it could not be read.
         """
         if find_spec('mcap') is None:
             raise BagError(f'{path}: reading MCAP needs a package: pip install mcap zstandard')
@@ -34,7 +35,7 @@ class McapStorage:
         self._topic_of: dict[int, str] = {}
         try:
             self.topics = self._topics_of_index()
-        except BagError:
+        except BaseException:
             self.close()
             raise
 
@@ -49,6 +50,7 @@ class McapStorage:
 
         Raises:
             BagError: a record is damaged; what came before it has been yielded.
+            OSError, MemoryError, ImportError: it could not be read any further.
         """
         self._guard(lambda: self._file.seek(0))
         rows = self._by_time(names) if self._chunks else self._as_written(names)
@@ -151,6 +153,8 @@ class McapStorage:
         try:
             return call()
         except Exception as error:
+            if is_of_machine(error):
+                raise
             raise BagError(
                 f'{self._path} is damaged or not MCAP ({type(error).__name__}: {error}); '
                 '`mcap recover` saves what is readable') from error

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import zlib
 
 from demt_perception.bags.pieces import Piece
-from demt_perception.bags.records import BagError, Channel
+from demt_perception.bags.records import BagError, Channel, is_of_machine
 
 SETTINGS, STATE = 'demt_bag', 'demt_bag_state'
 _MAGIC = b'\x89MCAP0\r\n'
@@ -55,7 +55,8 @@ class PieceWriter:
         self.counts = dict.fromkeys(range(1, len(channels) + 1), 0)
         self.begin: int | None = None
         self.end: int | None = None
-        self._chunks: list[Any] = []
+        # As bytes: as objects they would take seven times the memory, for each frame of a bag.
+        self._chunks: list[bytes] = []
         kinds = dict.fromkeys((channel.kind, channel.schema) for channel in channels)
         numbers = {kind: number for number, (kind, _) in enumerate(kinds, 1)}
         self._schemas = [
@@ -103,8 +104,8 @@ class PieceWriter:
             message_count=sum(self.counts.values()), message_end_time=self.end or 0,
             message_start_time=self.begin or 0, metadata_count=len(self._chunks) + 2,
             schema_count=len(self._schemas))
-        summary = b''.join(map(self._record, (
-            *self._schemas, *self._channels, statistics, *self._chunks)))
+        summary = b''.join((*map(self._record, (
+            *self._schemas, *self._channels, statistics)), *self._chunks))
         footer = struct.pack('<BQQQ', 2, 20, start, 0)
         crc = struct.pack('<I', zlib.crc32(footer, zlib.crc32(summary)))
         _write(self._file, [summary, footer, crc, _MAGIC])
@@ -184,11 +185,11 @@ class PieceWriter:
             offsets[channel] = at
             at += bytes_
             self.counts[channel] += count
-        self._chunks.append(self._records.ChunkIndex(
+        self._chunks.append(self._record(self._records.ChunkIndex(
             chunk_length=length, chunk_start_offset=place, compression=piece.compression,
             compressed_size=size, message_end_time=piece.end,
             message_index_length=at - place - length, message_index_offsets=offsets,
-            message_start_time=piece.begin, uncompressed_size=piece.size))
+            message_start_time=piece.begin, uncompressed_size=piece.size)))
         self.begin = piece.begin if self.begin is None else min(self.begin, piece.begin)
         self.end = piece.end if self.end is None else max(self.end, piece.end)
 
@@ -206,6 +207,7 @@ def read_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         BagError: it is none.
+        OSError: it cannot be read.
     """
     found: dict[str, dict[str, Any]] = {}
     try:
@@ -220,6 +222,8 @@ def read_result(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 at += 9 + length
         return found[SETTINGS], found[STATE]
     except Exception as error:  # the parser answers damage with many kinds
+        if isinstance(error, OSError) and is_of_machine(error):
+            raise
         raise BagError(f'{path} was not written by `demt bag`, or is damaged '
                        f'({type(error).__name__}): give another output') from error
 

@@ -1,6 +1,7 @@
 """What a bag holds, and how reading one can fail."""
 
 from dataclasses import dataclass
+import errno
 import re
 from typing import NamedTuple
 
@@ -15,6 +16,21 @@ class BagError(Exception):
 
 class IncompleteBagError(BagError):
     """Raised after the last readable message, where a bag holds fewer than it should."""
+
+
+class ReadingError(BagError):
+    """Reading failed, and not by damage of the bag: another try may go further."""
+
+
+def is_of_machine(error: Exception) -> bool:
+    """Tell a failing disk, missing memory or a missing package from damage of a file.
+
+    Of errors of the system, damage causes two: bz2 has one without a number for it, and to seek
+    where no file can reach is EINVAL.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL)
+    return isinstance(error, (MemoryError, ImportError))
 
 
 @dataclass(frozen=True)

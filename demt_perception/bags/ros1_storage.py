@@ -12,7 +12,7 @@ from pathlib import Path
 import struct
 from typing import BinaryIO, NamedTuple
 
-from demt_perception.bags.records import BagError, Message, MOST_BYTES, Topic
+from demt_perception.bags.records import BagError, is_of_machine, Message, MOST_BYTES, Topic
 from demt_perception.bags.ros_types import is_alike, ros2_types
 
 MAGIC = b'#ROSBAG V2.0\n'
@@ -69,6 +69,8 @@ class Ros1Storage:
                 time_ns = _time(record.header['time'])
                 data = bytes(self._types.ros1_to_cdr(record.data, topic.type))
             except Exception as error:  # the library answers damage with many kinds
+                if is_of_machine(error):
+                    raise
                 raise BagError(f'{self._path} is damaged: a message cannot be read '
                                f'({type(error).__name__}: {error})') from error
             yield Message(topic.name, time_ns, data)
@@ -197,7 +199,7 @@ class Ros1Storage:
             if compression == b'lz4':
                 import lz4.frame  # the package `rosbags` needs it, too
                 return bytes(lz4.frame.LZ4FrameDecompressor().decompress(record.data, size))
-        except (OSError, EOFError, ValueError, RuntimeError, MemoryError) as error:
+        except (OSError, EOFError, ValueError, RuntimeError) as error:
             raise BagError(f'{self._path} is damaged: a chunk cannot be decompressed: {error}'
                            ) from error
         raise BagError(f'{self._path}: a chunk is compressed by {compression!r}, want none, bz2 '

@@ -5,9 +5,12 @@ from pathlib import Path
 import re
 import sqlite3
 
-from demt_perception.bags.records import BagError, is_latched, Message, Topic
+from demt_perception.bags.records import BagError, is_latched, Message, ReadingError, Topic
 
 _PLAIN = re.compile(r'CREATE (TABLE|(UNIQUE )?INDEX) ', re.IGNORECASE)
+_PASSING = ('disk I/O error', 'database is locked', 'database table is locked',
+            'database or disk is full', 'unable to open database file')
+"""What sqlite3 says of the disk and other programs, not of the file; Python 3.10 has no codes."""
 _STEPS, _STEPS_A_BYTE = 100_000, 16
 """Instructions of sqlite3 between two looks at the limit, and the limit for each byte of the file:
 empty messages take under 4."""
@@ -33,7 +36,7 @@ class Sqlite3Storage:
         try:
             self._check_tables()
             self.topics = self._read_topics()
-        except BagError:
+        except BaseException:
             self.close()
             raise
 
@@ -46,6 +49,7 @@ class Sqlite3Storage:
 
         Raises:
             BagError: a record is damaged; what came before it has been yielded.
+            ReadingError: the disk failed, or another program holds the file.
         """
         marks = ','.join('?' * len(names))
         query = (
@@ -94,6 +98,10 @@ class Sqlite3Storage:
         try:
             yield from self._database.execute(query, values)
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+            if str(error).startswith(_PASSING):
+                raise ReadingError(f'{self._path} cannot be read: {error}; when the disk works '
+                                   'and no other program holds the file, give the same command '
+                                   'once more') from error
             raise BagError(
                 f'{self._path} is not a readable rosbag2 sqlite3 file ({error}); for a damaged '
                 'recording try `sqlite3 FILE .recover`') from error

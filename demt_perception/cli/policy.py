@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 
 NAME = '[A-Za-z_][A-Za-z0-9_]*'
 
@@ -27,8 +28,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the policy; return the exit code."""
     from demt_perception.ros.policy import enclaves, policy
 
-    print(policy(enclaves(args.cameras, args.node, args.namespace, dict(args.remap),
-                          args.compressed, args.sim_time)), end='')
+    try:
+        granted = enclaves(args.cameras, args.node, args.namespace, dict(args.remap),
+                           args.compressed, args.sim_time)
+    except ValueError as error:
+        print(f'demt policy: --remap {error}', file=sys.stderr)
+        return 2
+    print(policy(granted), end='')
     return 0
 
 

@@ -58,9 +58,18 @@ def inputs(cameras: Iterable[str], namespace: str, remapped: Mapping[str, str],
         namespace: of the node; begins with ``/``.
         remapped: where ``image`` and ``camera_info``, or those of ``CAMERA/``, are remapped to.
         compressed: as the parameter ``image_transport``.
+
+    Raises:
+        ValueError: what is remapped is no input of these cameras.
     """
+    cameras = list(cameras) or ['']
+    known = [f'{camera}{"/" if camera else ""}{name}' for camera in cameras
+             for name in ('image', 'camera_info')]
+    if strange := [name for name in remapped if name not in known]:
+        raise ValueError(f'{", ".join(strange)}: no input of the node to remap, want some of '
+                         f'{", ".join(known)}')
     found = set()
-    for camera in list(cameras) or ['']:
+    for camera in cameras:
         prefix = f'{camera}{"/" if camera else ""}'
         base = _absolute(remapped.get(f'{prefix}image', f'{prefix}image'), namespace)
         beside = f'{base.rpartition("/")[0]}/camera_info'
@@ -81,6 +90,9 @@ def enclaves(cameras: Iterable[str] = (), node: str = 'demt_perception', namespa
         remapped: as of ``inputs``.
         compressed: as of ``inputs``.
         sim_time: the node hears /clock.
+
+    Raises:
+        ValueError: as of ``inputs``.
     """
     home = _absolute(node, namespace)
     pictures = inputs(cameras, namespace, remapped or {}, compressed)

@@ -1,6 +1,8 @@
 """The writer of MCAP, read back by the library `mcap`; interruptions at every byte."""
 
+import errno
 from pathlib import Path
+import tracemalloc
 
 from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
@@ -97,6 +99,26 @@ def test_whole_pieces_are_kept(tmp_path):
     assert writer.counts == {1: 3, 2: 7, 3: 0}
 
 
+def test_a_long_bag_takes_little_memory(tmp_path):
+    """The index of a frame is kept to the end, in a run and when it is gone on with."""
+    channels = [Channel(f'/{number}', 'std_msgs/msg/String', 'string data', qos_text(False))
+                for number in range(13)]
+    piece = make_piece([Encoded(number, 1000, (b'\0\1\0\0',)) for number in range(1, 14)], 'none')
+    writer = PieceWriter(tmp_path / 'one.mcap', {}, channels)
+    tracemalloc.start()
+    try:
+        for _ in range(300):
+            writer.append(piece, {})
+        appended = tracemalloc.get_traced_memory()[0]
+        writer.close()
+        writer = PieceWriter(tmp_path / 'one.mcap', {}, channels)
+        found = tracemalloc.get_traced_memory()[0] - appended
+    finally:
+        tracemalloc.stop()
+        writer.close()
+    assert appended < 300 * 400 and found < 300 * 400
+
+
 def test_other_settings_are_refused(tmp_path):
     write(tmp_path / 'one.mcap', finish=False)
     with pytest.raises(BagError, match='other options'):
@@ -115,3 +137,14 @@ def test_a_foreign_file_is_no_result(tmp_path):
     path.write_bytes(b'nonsense' * 10)
     with pytest.raises(BagError, match='not written by'):
         read_result(path)
+
+
+def test_a_result_that_the_disk_does_not_give_is_not_called_foreign(tmp_path, monkeypatch):
+    write(tmp_path / 'one.mcap')
+
+    def fail(*_):
+        raise OSError(errno.EIO, 'Input/output error')
+
+    monkeypatch.setattr('demt_perception.bags.mcap_writer._metadata', fail)
+    with pytest.raises(OSError, match='Input/output error'):
+        read_result(tmp_path / 'one.mcap')

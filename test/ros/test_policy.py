@@ -224,6 +224,18 @@ def test_what_the_verb_refuses(wrong, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(('given', 'said'), [
+    (['--cameras', 'front'], 'image: no input of the node to remap, want some of front/image, '
+     'front/camera_info'),
+    (['--remap', 'rear/image:=/r'], 'rear/image: no input of the node to remap, want some of '
+     'image, camera_info')])
+def test_a_remapping_that_fits_no_camera_is_refused(given, said, capsys):
+    """Else the policy would grant another topic than the node hears."""
+    assert main(['policy', '--remap', 'image:=/robot/cam/image_raw', *given]) == 2
+    told = capsys.readouterr()
+    assert not told.out and said in told.err
+
+
 def test_sros2_accepts_it(tmp_path):
     schema = pytest.importorskip('sros2.policy', reason='sros2 is not installed')
     file = tmp_path / 'policy.xml'

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demt_perception.bags import Bag, BagError, Message
+from demt_perception.bags import Bag, BagError, Message, ReadingError
 from demt_perception.bags.camera_topics import Camera, CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from demt_perception.bags.ros_types import decode as decode_message
 from demt_perception.ros.bad_image import BadImageError
@@ -108,6 +108,8 @@ def _first(bag: Bag, topic: str) -> bytes | None:
     try:
         with closing(bag.messages([topic])) as messages:
             first = next(messages, None)
+    except ReadingError:
+        raise   # else there would be no camera_info, and nobody would know why
     except BagError:
         return None
     return None if first is None else first.data

@@ -40,23 +40,22 @@ def run_job(job: Job, show: bool = False) -> Outcome:
         nonlocal begin, first
         now = time.monotonic()
         if first < 0:
-            begin, first = now, progress.seen
+            begin, first = now, progress.taken
         elif show:
-            rate = (progress.seen - first) / (now - begin)
-            line.show(f'{job.bag.name}: image {progress.seen}'
+            rate = (progress.taken - first) / (now - begin)
+            line.show(f'{job.bag.name}: image {progress.taken}'
                       + (f' of {total}' if total is not None else '') + f', {rate:.1f} a second',
-                      None if total is None else (total - progress.seen) / rate)
+                      None if total is None else (total - progress.taken) / rate)
 
     try:
         progress = process(job.bag, job.out, job.options, report)
-    except (BagError, EngineError, ModelCardError, OSError, ValueError) as error:
-        return Outcome(False, f'{job.bag}: {error}')
+    except (BagError, EngineError, ModelCardError, MemoryError, OSError, ValueError) as error:
+        return Outcome(False, f'{job.bag}: {str(error) or type(error).__name__}')
     finally:
         line.close()
     seconds = time.monotonic() - begin
-    new = 0 if first < 0 else progress.seen - first
-    taken = progress.done + sum(count for count, _ in progress.dropped.values())
-    text = f'{job.bag}: {progress.done} of {taken} images, written to {job.out}'
+    new = 0 if first < 0 else progress.taken - first
+    text = f'{job.bag}: {progress.done} of {_total(progress)}, written to {job.out}'
     if new:
         text += f'; {new} in {seconds:.1f} s, {new / seconds:.1f} a second'
     else:
@@ -69,6 +68,13 @@ def run_job(job: Job, show: bool = False) -> Outcome:
     if progress.damage:
         text += f'\n  the bag is processed up to its damage: {progress.damage}'
     return Outcome(not (progress.damage or progress.dropped), text)
+
+
+def _total(progress: Progress) -> str:
+    """Return how many images there are, as far as anything tells."""
+    if progress.total is None and progress.damage:
+        return f'{progress.taken} images that could be read'
+    return f'{max(progress.total or 0, progress.taken)} images'
 
 
 def keep_memory() -> None:

@@ -15,7 +15,7 @@ import queue
 from typing import Any, NamedTuple
 
 from demt_perception import __version__
-from demt_perception.bags import Bag, BagError, open_bag
+from demt_perception.bags import Bag, BagError, open_bag, ReadingError
 from demt_perception.bags.bag import holds_bag
 from demt_perception.bags.camera_topics import all_cameras, Camera
 from demt_perception.bags.mcap_writer import PieceWriter, read_result
@@ -71,6 +71,7 @@ class Progress:
         infos: the same of camera_info that could not be used.
         labelled: cameras whose labels are written.
         damage: where the bag could not be read to its end, why; ''.
+        total: images to process, those passed over left out; None where it is not known.
     """
 
     seen: int = 0
@@ -79,23 +80,32 @@ class Progress:
     infos: dict[str, tuple[int, str]] = field(default_factory=dict)
     labelled: list[str] = field(default_factory=list)
     damage: str = ''
+    total: int | None = None
+
+    @property
+    def taken(self) -> int:
+        """Images that were processed, the bad ones included."""
+        return self.done + sum(count for count, _ in self.dropped.values())
 
 
 def process(path: Path, out: Path, options: Options,
             report: Callable[[Progress, int | None], None]) -> Progress:
     """Run a model on every image of a bag and write a bag of what the node would publish.
 
-    What was begun with the same options is gone on with; what is done is left as it is.
+    What was begun with the same options is gone on with; what is done is left as it is, unless
+    it ends at damage and the bag can be read further now.
 
     Args:
         path: a bag, see ``open_bag``.
         out: folder to write, a bag of one MCAP file.
         options: see there.
-        report: told how far it is at the beginning and after each frame, and of how many images,
-            where that is known.
+        report: told how far it is at the beginning and after each frame, and how many images are
+            to be processed, where that is known.
 
     Raises:
         BagError: the bag cannot be read, or the output is not to be overwritten.
+        ReadingError: it cannot be read to its end, but is not damaged; what is done so far can be
+            gone on with.
         ModelCardError: there is no such model.
         EngineError: the engine failed; what is done so far can be gone on with.
         ValueError: an argument of the predictor is not valid.
@@ -103,7 +113,8 @@ def process(path: Path, out: Path, options: Options,
     with open_bag(path) as bag:
         cameras = all_cameras(bag.topics, options.topics)
         counts = [camera.image.count for camera in cameras]
-        total = None if None in counts else sum(count or 0 for count in counts)
+        total = None if None in counts else sum(
+            -(-(count or 0) // options.every) for count in counts)
         card = load_card(find_model(options.model))
         recorder = Recorder(card, [camera.name for camera in cameras], options.outputs)
         predictor = Predictor(
@@ -111,10 +122,10 @@ def process(path: Path, out: Path, options: Options,
             image_size=first_size(bag, cameras) if options.fit else None,
             tasks=None if recorder.tasks == card.tasks else recorder.tasks)
         predictors = [predictor] if options.predictor.get('threads') else side_by_side(
-            predictor, None if total is None else total // options.every)
+            predictor, total)
         try:
             return _Job(bag, out, options, cameras, predictors, recorder).run(
-                lambda progress: report(progress, total))
+                total, lambda progress: report(progress, total))
         finally:
             for predictor in predictors:
                 predictor.close()
@@ -139,7 +150,7 @@ class _Job:
         for predictor in predictors:
             self._free.put(predictor)
 
-    def run(self, report: Callable[[Progress], None]) -> Progress:
+    def run(self, total: int | None, report: Callable[[Progress], None]) -> Progress:
         file = self._out / f'{self._out.name}_0.mcap'
         part = file.with_name(f'{file.name}.part')
         settings = self._settings()
@@ -149,14 +160,17 @@ class _Job:
                 raise BagError(f'{file} was made by another model, of another bag or with other '
                                'options: give another output, or delete it')
             if (self._out / METADATA_FILE).is_file():
-                return Progress(**state)
-            os.replace(file, part)   # killed between the two
+                progress = Progress(**state)
+                if not (progress.damage and self._reads_on(progress.seen)):
+                    return progress
+                (self._out / METADATA_FILE).unlink()
+            os.replace(file, part)   # or killed between the two
         elif not part.exists() and holds_bag(self._out):
             raise BagError(f'{self._out} holds another bag: give another output')
         self._out.mkdir(parents=True, exist_ok=True)
         writer = PieceWriter(part, settings, self._recorder.channels)
         try:
-            progress = Progress(**writer.state)
+            progress = Progress(**writer.state | {'total': total})
             self._write(writer, progress, report)
             writer.finish(asdict(progress))
             os.replace(part, file)
@@ -165,6 +179,17 @@ class _Job:
         finally:
             writer.close()
         return progress
+
+    def _reads_on(self, seen: int) -> bool:
+        """Tell whether the bag has no damage right behind the images that were read before."""
+        with closing(read_frames(self._bag, self._cameras, self._options.every, seen)) as frames:
+            try:
+                next(frames, None)
+            except ReadingError:
+                raise
+            except BagError:
+                return False
+        return True
 
     def _settings(self) -> dict[str, Any]:
         """Return all that the result depends on, as JSON has it."""
@@ -193,6 +218,8 @@ class _Job:
                         _count(progress.dropped, error.reason, str(error))
                         progress.seen = frame.seen
                     report(progress)
+            except ReadingError:
+                raise   # not finished: another run goes on from here
             except BagError as error:
                 progress.damage = str(error)
 
