@@ -1,12 +1,12 @@
 """Two files beside each other: what has become faster or slower, beyond what varies anyway."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from demt_perception.bench.figures import paired_ratio, quartiles
 from demt_perception.bench.results import Measurement, NodeMeasurement, Report
 
-SAME_HOST = ('processor', 'cores', 'flags', 'governor')
+SAME_HOST = ('processor', 'cores', 'flags', 'governor', 'gpu')
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,7 @@ def _engine_changes(before: Report, after: Report) -> Iterator[Change]:
 
 
 def _node_changes(before: Report, after: Report) -> Iterator[Change]:
-    old = {_node_name(row): row for row in before.nodes}
-    for new in after.nodes:
-        name = _node_name(new)
-        was = old.get(name)
-        if was is None:
-            continue
+    for name, was, new in _common_nodes(before, after):
         yield Change(f'{name}: latency p50', was.latency.median, new.latency.median, 'ms', None)
         yield Change(f'{name}: latency p95', was.latency.p95, new.latency.p95, 'ms', None)
         yield Change(f'{name}: lost', 100 * was.lost, 100 * new.lost, '%', None)
@@ -91,11 +86,60 @@ def _node_name(node: NodeMeasurement) -> str:
             f'{node.image_size[1]}x{node.image_size[0]}')
 
 
+def _named_nodes(nodes: Iterable[NodeMeasurement]) -> dict[str, NodeMeasurement]:
+    """Return nodes by name, equal ones with a number: ``auto`` took an engine given as well."""
+    named: dict[str, NodeMeasurement] = {}
+    for node in nodes:
+        name, number = _node_name(node), 2
+        while name in named:
+            name, number = f'{_node_name(node)} ({number})', number + 1
+        named[name] = node
+    return named
+
+
+def _common_nodes(before: Report, after: Report,
+                  ) -> Iterator[tuple[str, NodeMeasurement, NodeMeasurement]]:
+    old = _named_nodes(before.nodes)
+    for name, new in _named_nodes(after.nodes).items():
+        if name in old:
+            yield name, old[name], new
+
+
+def unlike(before: Report, after: Report) -> list[str]:
+    """Return a line for everything by which times differ that is not the work of the code."""
+    pairs = [(key, before.host.get(key, '-'), after.host.get(key, '-')) for key in SAME_HOST]
+    pairs.append(('source of the pictures', _source(before), _source(after)))
+    if before.engines and after.engines:
+        pairs.append(('size of the pictures', _size(before.image_size), _size(after.image_size)))
+    old = {row.combination: row for row in before.engines}
+    pairs += [(f'{row.combination} ran in', _taken(old[row.combination]), _taken(row))
+              for row in after.engines if row.combination in old]
+    for name, was, new in _common_nodes(before, after):
+        pairs += [(f'{name}: rate', f'{was.rate:.1f} Hz', f'{new.rate:.1f} Hz'),
+                  (f'{name}: threads', f'{was.threads}', f'{new.threads}'),
+                  (f'{name}: device', was.device, new.device),
+                  (f'{name}: input size', _size(was.input_size), _size(new.input_size))]
+    return [f'{what}: {was}, then {new}: the times do not compare'
+            for what, was, new in pairs if was != new]
+
+
+def _source(report: Report) -> str:
+    return report.source or "the package's"
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return f'{size[0]}x{size[1]}' if size else 'not known'
+
+
+def _taken(row: Measurement) -> str:
+    """Return precision, engine and device in fact, without why."""
+    return row.used.partition(': ')[0]
+
+
 def comparison_table(before: Report, after: Report) -> str:
     """Return the lines that ``demt bench --compare`` prints."""
     changes = compare(before, after)
-    lines = [f'{key}: {before.host.get(key, "-")}, then {after.host.get(key, "-")}: the times do '
-             'not compare' for key in SAME_HOST if before.host.get(key) != after.host.get(key)]
+    lines = unlike(before, after)
     lines.append(f'load average: {before.load[0]:.1f} to {before.load[1]:.1f}, then '
                  f'{after.load[0]:.1f} to {after.load[1]:.1f}')
     if not changes:

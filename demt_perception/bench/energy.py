@@ -75,8 +75,7 @@ def open_meter(root: str | Path = '/') -> tuple[Rapl | Sensor | None, str]:
         root: of the file system.
     """
     root = Path(root)
-    zones = [zone for zone in sorted(root.glob('sys/class/powercap/*-rapl:*'))
-             if zone.name.count(':') == 1]   # packages; their parts are counted in them
+    zones = _zones(root)
     if zones:
         try:
             meter = Rapl(zones)
@@ -90,6 +89,18 @@ def open_meter(root: str | Path = '/') -> tuple[Rapl | Sensor | None, str]:
             sensor = Sensor(f'INA3221, {label.read_text().strip()}', partial(_watts, label))
             return sensor, sensor.name
     return None, 'not told: neither RAPL counters nor an INA3221 sensor'
+
+
+def _zones(root: Path) -> list[Path]:
+    """Return the RAPL zones that together count everything once.
+
+    A package counts its parts, and ``psys``, the whole board of a laptop, counts the packages.
+    """
+    names = {zone: (zone / 'name').read_text().strip()
+             for zone in sorted(root.glob('sys/class/powercap/*-rapl:*'))
+             if zone.name.count(':') == 1 and (zone / 'name').is_file()}
+    return [zone for zone, name in names.items() if name.startswith('package')] or [
+        zone for zone, name in names.items() if name == 'psys']
 
 
 def _watts(label: Path) -> float:

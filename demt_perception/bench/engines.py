@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 import time
+from typing import Any
 
 import numpy as np
 
@@ -56,11 +57,29 @@ def measure(
     with contextlib.ExitStack() as running:
         entrants = _start(jobs, seconds, folder, progress, failures, running)
         _race(entrants, seconds, meter, progress, failures)
-        entrants = [one for one in entrants if str(one.job.combination) not in failures]
-        _take_outputs(entrants, folder)
-        found = [_figures(one, entrants[0]) for one in entrants]
+        _take_outputs(_left(entrants, failures), folder, failures)
+        entrants = _left(entrants, failures)
+        ends = _end(entrants, failures)
+        entrants = _left(entrants, failures)
+        found = [_figures(one, entrants[0], ends[str(one.job.combination)]) for one in entrants]
     progress.close()
     return found, failures
+
+
+def _left(entrants: Sequence[_Entrant], failures: Mapping[str, str]) -> list[_Entrant]:
+    return [one for one in entrants if str(one.job.combination) not in failures]
+
+
+def _end(entrants: Sequence[_Entrant], failures: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what each worker tells at its end, by combination."""
+    ends = {}
+    for one in entrants:
+        name = str(one.job.combination)
+        try:
+            ends[name] = one.worker.ask(end=True)
+        except BenchError as error:
+            failures[name] = str(error)
+    return ends
 
 
 def _start(jobs: Sequence[Job], seconds: float, folder: Path, progress: Progress,
@@ -113,13 +132,17 @@ def _race(entrants: Sequence[_Entrant], seconds: float, meter: Rapl | Sensor | N
         turns += 1
 
 
-def _take_outputs(entrants: Sequence[_Entrant], folder: Path) -> None:
+def _take_outputs(entrants: Sequence[_Entrant], folder: Path, failures: dict[str, str]) -> None:
     """Fetch the outputs of those that the first one can be compared with."""
     path = folder / 'outputs.npz'
     for one in entrants:
         if not _same_network(one, entrants[0]) or len(entrants) == 1:
             continue
-        one.worker.ask(outputs=str(path))
+        try:
+            one.worker.ask(outputs=str(path))
+        except BenchError as error:
+            failures[str(one.job.combination)] = str(error)
+            continue
         with np.load(path) as arrays:
             for key in arrays.files:
                 index, _, name = key.partition(' ')
@@ -134,7 +157,8 @@ def _same_network(one: _Entrant, other: _Entrant) -> bool:
 
 
 def _agreement(one: _Entrant, first: _Entrant) -> str:
-    if one is first or not one.outputs:
+    # The first may be another than the outputs were taken for: that one's process has ended.
+    if one is first or not one.outputs or not first.outputs or not _same_network(one, first):
         return ''
     limits: Mapping[str, float] = load_card(one.job.folder).limits
     found = parity.compare(first.outputs, one.outputs, limits)
@@ -142,8 +166,7 @@ def _agreement(one: _Entrant, first: _Entrant) -> str:
     return '; '.join(map(str, found)) + (f'; outside the limits: {outside}' if outside else '')
 
 
-def _figures(one: _Entrant, first: _Entrant) -> Measurement:
-    ended = one.worker.ask(end=True)
+def _figures(one: _Entrant, first: _Entrant, ended: Mapping[str, Any]) -> Measurement:
     every = {stage: [ms for turn in one.rounds for ms in turn[stage]] for stage in one.rounds[0]}
     return Measurement(
         combination=one.job.combination, used=one.worker.used, moment=spread(every['moment']),

@@ -7,7 +7,7 @@ import platform
 import subprocess
 
 from demt_perception import __version__
-from demt_perception.inference.cpu import cpu_flags, cpu_name, usable_cores
+from demt_perception.inference.cpu import cpu_flags, cpu_name, gpu_name, usable_cores
 
 PACKAGES = ('numpy', 'opencv-python-headless', 'opencv-python', 'onnxruntime', 'onnxruntime-gpu',
             'openvino', 'torch', 'tensorrt', 'ros-rclpy', 'ros-rmw-fastrtps-cpp')
@@ -20,6 +20,7 @@ def describe_host() -> dict[str, str]:
     flags = sorted(flag for flag in cpu_flags() if flag.startswith(FLAGS))
     facts = {
         'processor': cpu_name(), 'cores': str(usable_cores()), 'flags': ' '.join(flags),
+        'gpu': gpu_name(),
         'governor': _read('/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor'),
         'board': _read('/proc/device-tree/model').rstrip('\0'), 'memory': _memory(),
         'system': platform.platform(), 'python': platform.python_version(),

@@ -49,9 +49,9 @@ def measure_node(
     cache = folder / 'node_cache'
     progress.show(f'{name}: building the engine')
     # What the node starts from, and not what the user's own cache happens to hold.
-    Worker(Job(Combination(model.name, engine, precision, input_size or load_card(
-        model).input_size, 1, threads), str(model.resolve()), image_size, ''), cache,
-        folder / 'build.log').close()
+    size = input_size or load_card(model).input_size
+    Worker(Job(Combination(model.name, engine, precision, size, 1, threads),
+               str(model.resolve()), image_size, ''), cache, folder / 'build.log').close()
     try:
         found = run_bench(
             Setup(str(model), engine, precision, threads, input_size, image_size, source, cache),
@@ -73,7 +73,8 @@ def measure_node(
         stages=stages, overhead=1 - stages['engine'][0] / stages['total'][0],
         memory_mb=found['memory_mb'], peak_memory_mb=found['peak_memory_mb'], cpu=found['cpu'],
         first_frame_s=found['first_frame_s'], torch_loaded=found['torch_loaded'],
-        peak_hz=found['peak_hz'], trials=tuple(Trial(**one) for one in found['trials']))
+        peak_hz=found['peak_hz'], trials=tuple(Trial(**one) for one in found['trials']),
+        input_size=size)
 
 
 def _two(times: Spread) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The figures of a benchmark, and the JSON file that holds them."""
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, MISSING
 import json
 import math
 import os
@@ -77,7 +77,7 @@ class Measurement:
 
     Attributes:
         combination: what was measured.
-        used: precision and device in fact, and why these.
+        used: precision, engine and device in fact, and after a colon why these.
         moment: a moment with preprocessing and all outputs at the size of the pictures.
         engine: the engine's part of it.
         moment_rounds, engine_rounds: median of each round, ms.
@@ -140,6 +140,7 @@ class NodeMeasurement:
         torch_loaded: the node had mapped torch's library.
         peak_hz: greatest rate with less than 1 % lost; None: not searched for.
         trials: of that search.
+        input_size: (height, width) of the network's input; None: an older file.
     """
 
     model: str
@@ -164,6 +165,7 @@ class NodeMeasurement:
     torch_loaded: bool
     peak_hz: float | None
     trials: tuple[Trial, ...]
+    input_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,9 @@ class Report:
         energy: what tells joules, or why nothing does.
         engines, nodes: the figures.
         failures: combinations that could not be measured, and why.
+        image_size: (height, width) of the pictures that engines ran on; None: there were only
+            nodes, which tell it themselves, or it is an older file.
+        source: of the pictures; '' for those of the package.
     """
 
     host: dict[str, str]
@@ -186,6 +191,8 @@ class Report:
     engines: tuple[Measurement, ...] = ()
     nodes: tuple[NodeMeasurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+    source: str = ''
     version: int = VERSION
 
 
@@ -237,7 +244,10 @@ def decode(kind: Any, value: Any, where: str) -> Any:
         _require(isinstance(value, dict), where, value, 'an object')
         hints = get_type_hints(kind)
         names = {f.name for f in fields(kind)}
-        _require(value.keys() == names, where, sorted(value), f'keys {sorted(names)}')
+        # What has a default has come to be later than some files.
+        needed = {f.name for f in fields(kind)
+                  if f.default is MISSING and f.default_factory is MISSING}
+        _require(needed <= value.keys() <= names, where, sorted(value), f'keys {sorted(names)}')
         assert isinstance(kind, type)
         return kind(**{name: decode(hints[name], item, f'{where}.{name}')
                        for name, item in value.items()})

@@ -52,7 +52,7 @@ class Runner(Protocol):
     """Runs moments.
 
     Attributes:
-        used: precision and device in fact, and why these.
+        used: precision, engine and device in fact, and after a colon why these.
     """
 
     used: str
@@ -73,7 +73,7 @@ class EngineRunner:
         self._predictor = Predictor(job.folder, way.engine, way.threads, way.size,
                                     precision=way.precision)
         engine = self._predictor.engine
-        self.used = f'{engine.precision} on {engine.device}: {engine.reason}'
+        self.used = f'{engine.precision} on {engine.name}, {engine.device}: {engine.reason}'
         card = self._predictor.card
         self._wanted = [output.attribute for output in outputs_of(card.tasks, card.outputs)]
         self._cameras = way.cameras

@@ -16,6 +16,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from demt_perception.cli.input_size import input_size
+from demt_perception.cli.outputs import check_file
 from demt_perception.cli.spreading import positive
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='pictures of so many cameras one after the other (default: 1)')
     parser.add_argument('--seconds', type=_seconds, default=5.0, metavar='S',
                         help='of measurement for each combination, and at least three rounds; '
-                        'with --node of each rate tried, at least 5 when searching (default: 5)')
+                        'with --node of each rate tried, at least 5, and 12 of the one that is '
+                        'measured (default: 5)')
     parser.add_argument('--image-size', nargs='+', type=_size, metavar='HxW', help='of the '
                         "camera's pictures and of the outputs: one, or several with --node "
                         '(default: 720x1280; with --node that and 1080x1920)')
@@ -81,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         import importlib
         importlib.import_module('matplotlib')   # before the work, not after
     _refuse_what_does_not_combine(args)
+    check_file('--json', args.json)
+    check_file('--plot', args.plot)
     before = load_average()
     engines: list[Measurement] = []
     nodes: list[NodeMeasurement] = []
@@ -96,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
             if meter:
                 meter.close()
     report = Report(describe_host(), ' '.join(sys.argv[1:]), (before, load_average()), energy,
-                    tuple(engines), tuple(nodes), failures)
+                    tuple(engines), tuple(nodes), failures,
+                    _image_size(args) if engines else None, _source(args))
     print(make_table(report), end='')
     if args.json:
         save_report(report, args.json)
@@ -125,10 +130,18 @@ def _run_engines(args: argparse.Namespace, meter: 'Rapl | Sensor | None', folder
     engines = [*([args.reference] if args.reference else []), *args.engine]
     ways = combinations(list(models), engines, args.precision, sizes, args.cameras,
                         args.threads or default_threads())
-    image_size = (args.image_size or [(720, 1280)])[0]
-    source = str(Path(args.source).resolve()) if args.source else ''
-    jobs = [Job(way, str(models[way.model].resolve()), image_size, source) for way in ways]
+    jobs = [Job(way, str(models[way.model].resolve()), _image_size(args), _source(args))
+            for way in ways]
     return measure(jobs, args.seconds, meter, folder, progress)
+
+
+def _image_size(args: argparse.Namespace) -> tuple[int, int]:
+    size: tuple[int, int] = (args.image_size or [(720, 1280)])[0]
+    return size
+
+
+def _source(args: argparse.Namespace) -> str:
+    return str(Path(args.source).resolve()) if args.source else ''
 
 
 def _run_node(args: argparse.Namespace, folder: Path,

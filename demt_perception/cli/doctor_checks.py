@@ -6,7 +6,15 @@ from pathlib import Path
 import platform
 import sys
 
-from demt_perception.cli.finding import bad, Finding, good, note, numpy_remedy, try_python
+from demt_perception.cli.finding import (
+    bad,
+    Finding,
+    good,
+    NO_ANSWER,
+    note,
+    numpy_remedy,
+    try_python,
+)
 
 OLDEST, NEWEST = (3, 10), (3, 14)
 FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd')
@@ -49,18 +57,29 @@ def packages() -> Iterator[Finding]:
         works, text = try_python('-c', code)
         yield good(f'{name} {text}') if works else bad(
             f'{name}: {text}', numpy_remedy(text) or remedy)
-    opencvs = sorted({
-        str(found.metadata['Name']) for found in metadata.distributions()
-        if str(found.metadata['Name']).lower().startswith('opencv')})
-    if len(opencvs) > 1:
-        yield bad(f'{" and ".join(opencvs)} are installed over one another',
-                  f'pip uninstall -y {" ".join(opencvs)}; pip install opencv-python-headless')
+    for folder, opencvs in _opencvs().items():
+        if len(opencvs) > 1:
+            yield bad(f'{" and ".join(opencvs)} are installed over one another in {folder}',
+                      f'pip uninstall -y {" ".join(opencvs)}; pip install opencv-python-headless')
     for name, purpose in (('torch', 'training'), ('onnx', 'export')):
         try:
             yield good(f'{name} {metadata.version(name)}')
         except metadata.PackageNotFoundError:
             yield note(f'no {name}: only needed for {purpose}',
                        "pip install '.[train]' in the repository")
+
+
+def _opencvs() -> dict[Path, list[str]]:
+    """Return the distributions of OpenCV by folder.
+
+    One of a venv and one of the system, which it sees, do not disturb each other.
+    """
+    found: dict[Path, set[str]] = {}
+    for one in metadata.distributions():
+        name = str(one.metadata['Name'])
+        if name.lower().startswith('opencv'):
+            found.setdefault(Path(str(one.locate_file(''))).resolve(), set()).add(name)
+    return {folder: sorted(names) for folder, names in found.items()}
 
 
 def processor() -> Iterator[Finding]:
@@ -119,6 +138,8 @@ def engines() -> Iterator[Finding]:
     for name in ENGINES:
         works, text = try_python('-c', RUN_ENGINE, str(folder), name)
         working += works
-        yield good(f'{name}: {text}') if works else note(f'{name}: {text}', INSTALL[name])
+        # Building may take longer than this waits: done once, the cache has it.
+        remedy = f'demt build --engine {name}' if NO_ANSWER in text else INSTALL[name]
+        yield good(f'{name}: {text}') if works else note(f'{name}: {text}', remedy)
     if not working:
         yield bad('no engine works', 'pip install openvino onnxruntime')

@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 
+NO_ANSWER = 'no answer within'
+"""Begins what ``try_python`` says where it has waited long enough."""
+
 
 class Level(enum.Enum):
     """How much a finding matters."""
@@ -54,7 +57,7 @@ def try_python(
             [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout,
             env=environment, check=False)
     except subprocess.TimeoutExpired:
-        return False, f'no answer within {timeout:g} s'
+        return False, f'{NO_ANSWER} {timeout:g} s'
     if done.returncode == 0:
         return True, done.stdout.strip()
     if done.returncode < 0:

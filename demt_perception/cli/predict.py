@@ -9,6 +9,7 @@ _saliency.png (probability * 255), each where the model has the task, and _sheet
 
 import argparse
 from collections.abc import Iterable, Iterator
+import io
 import os
 from pathlib import Path
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from demt_perception.cli.engine_choice import add_engine
 from demt_perception.cli.input_size import add_input_size, size_options
+from demt_perception.cli.outputs import OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt predict``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('images', nargs='+', type=Path, help='image files, or folders of them')
-    parser.add_argument('--out', required=True, type=Path, help='folder to write to')
+    parser.add_argument('--out', required=True, type=Path, help='folder to write to; not that of the images')
     parser.add_argument('--model', help='model name or folder (default: the shipped one)')
     add_engine(parser)
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 chooses')
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         print('demt predict: --fy alone is not enough: give --fx too', file=sys.stderr)
         return 2
     focal = None if args.fx is None else (args.fx, args.fx if args.fy is None else args.fy)
+    _refuse_folder_of_inputs(args.out, images)
     args.out.mkdir(parents=True, exist_ok=True)
     predictor = Predictor(args.model or DEFAULT_MODEL, args.engine, args.threads,
                           precision=args.precision,
@@ -88,6 +91,21 @@ def find_images(paths: list[Path]) -> Iterator[Path]:
             yield from sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         else:
             yield path
+
+
+def _refuse_folder_of_inputs(out: Path, images: Iterable[Path]) -> None:
+    """Refuse to write where the images are: over some of them, and to be read as more of them.
+
+    Raises:
+        OutputError: the folder holds one, also by way of a link.
+    """
+    if not out.exists():
+        return
+    for path in images:
+        for folder in (path.parent, path.resolve().parent):
+            if folder.exists() and out.samefile(folder):
+                raise OutputError(f'--out {out} is the folder of {path}: results could replace '
+                                  'images, or be read as more of them; give another folder')
 
 
 def first_size(images: Iterable[Path]) -> tuple[int, int] | None:
@@ -131,8 +149,6 @@ def write(predictions: 'Predictions', out: Path, name: str) -> None:
     Raises:
         OSError: a file cannot be written.
     """
-    import numpy as np
-
     from demt_perception.inference.postprocess import millimetres
 
     for output in PICTURES:
@@ -140,10 +156,10 @@ def write(predictions: 'Predictions', out: Path, name: str) -> None:
             _write_png(out / f'{name}_{output}.png', getattr(predictions, output))
     if hasattr(predictions, 'depth'):
         _write_png(out / f'{name}_depth.png', millimetres(predictions.depth))
-        np.save(out / f'{name}_depth.npy', predictions.depth)
+        _write_npy(out / f'{name}_depth.npy', predictions.depth)
     if hasattr(predictions, 'normals'):
         _write_png(out / f'{name}_normals.png', predictions.normals_color)
-        np.save(out / f'{name}_normals.npy', predictions.normals)
+        _write_npy(out / f'{name}_normals.npy', predictions.normals)
     _write_png(out / f'{name}_sheet.png', predictions.sheet()[..., ::-1])
 
 
@@ -157,8 +173,21 @@ def _write_png(path: Path, image: 'np.ndarray') -> None:
     good, content = cv2.imencode('.png', image)
     if not good:
         raise OSError(f'{path}: OpenCV cannot encode an image of shape {image.shape}')
+    _write_whole(path, content.tobytes())
+
+
+def _write_npy(path: Path, array: 'np.ndarray') -> None:
+    """Write an array whole or not at all."""
+    import numpy as np
+
+    content = io.BytesIO()
+    np.save(content, array)
+    _write_whole(path, content.getvalue())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     part = path.with_name(path.name + '.part')
-    part.write_bytes(content.tobytes())
+    part.write_bytes(content)
     os.replace(part, path)
 
 

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Quantise, and write graph and card."""
+    from demt_perception.cli.outputs import check_folder
     from demt_perception.cli.sampling import sample
     from demt_perception.inference import find_model
     from demt_perception.inference.cpu import default_threads
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print('demt quantize: --out must be another folder, and --pictures at least 1',
               file=sys.stderr)
         return 2
+    check_folder('--out', args.out)
     begin = time.monotonic()
 
     def say(line: str) -> None:

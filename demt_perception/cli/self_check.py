@@ -58,7 +58,8 @@ def _learn(predictor: 'Predictor', args: argparse.Namespace) -> int:
     def pictures() -> 'Iterator[np.ndarray]':
         for source, length in zip(args.sources, lengths, strict=True):
             every = -(-length // max(args.most, 1))
-            for index, (_, picture) in enumerate(recorded_frames(source)):
+            usable = (picture for _, picture in recorded_frames(source) if not _trouble(picture))
+            for index, picture in enumerate(usable):
                 if index % every == 0:
                     yield picture
 
@@ -114,9 +115,22 @@ def _pictures(source: str) -> 'Iterator[tuple[str, float, np.ndarray | None, str
         picture, trouble = None, ''
         try:
             picture = read_picture(path)
+            trouble = _trouble(picture)
         except (OSError, ValueError) as error:
             trouble = str(error)
-        yield path.name, 0.0, picture, trouble
+        yield path.name, 0.0, None if trouble else picture, trouble
     if not files:
         for now, frame in recorded_frames(source):
-            yield f'{now:.1f} s', now, frame, ''
+            trouble = _trouble(frame)
+            yield f'{now:.1f} s', now, None if trouble else frame, trouble
+
+
+def _trouble(picture: 'np.ndarray') -> str:
+    """Return why a Predictor would refuse a picture, or ''."""
+    from demt_perception.inference.preprocess import check_image, ImageError
+
+    try:
+        check_image(picture)
+    except ImageError as error:
+        return str(error)
+    return ''

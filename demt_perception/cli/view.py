@@ -1,6 +1,7 @@
 """Show a running perception node live in the browser; for people without RViz."""
 
 import argparse
+import errno
 import sys
 
 PORT = 8420
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         serve(node, args.host, args.port, ready, reasons)
     except OSError as error:
+        # What is not the port's fault is the address': unknown, or of another machine.
+        option = '--port' if error.errno in (errno.EADDRINUSE, errno.EACCES) else '--host'
         print(f'demt view: cannot listen on {args.host}:{args.port}: {error.strerror}; '
-              'choose another by --port', file=sys.stderr)
+              f'choose another by {option}', file=sys.stderr)
         return 1
     return 0

@@ -35,12 +35,16 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_KINDS = {3: 'H', 4: 'I'}
 
 
+class PictureError(ValueError):
+    """It is no picture that can be used; the text says why, and does not name the file."""
+
+
 def read_picture(path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Return a picture as OpenCV gives it: BGR where it is coloured.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: see ``decode_picture``.
+        PictureError: see ``decode_picture``.
     """
     return decode_picture(read_file(path, MOST_BYTES), flags)
 
@@ -49,16 +53,16 @@ def decode_picture(data: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
     """Return the picture in the content of a file.
 
     Raises:
-        ValueError: it is no picture, of another format, damaged, or absurdly large; the text does
-            not name the file.
+        PictureError: it is no picture, of another format, damaged, or absurdly large; the text
+            does not name the file.
     """
     check_picture(data)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ValueError(f'cannot be decoded ({error}); is it damaged?') from error
+        raise PictureError(f'cannot be decoded ({error}); is it damaged?') from error
     if picture is None:
-        raise ValueError('not an image that OpenCV can decode; is it damaged?')
+        raise PictureError('not an image that OpenCV can decode; is it damaged?')
     return picture
 
 
@@ -66,17 +70,18 @@ def check_picture(data: bytes) -> None:
     """Refuse what would take too much memory or time to decode.
 
     Raises:
-        ValueError: see ``decode_picture``.
+        PictureError: see ``decode_picture``.
     """
     try:
         height, width = picture_size(data)
     except (IndexError, struct.error):
-        raise ValueError('the header of the picture is cut short; is it damaged?') from None
+        raise PictureError('the header of the picture is cut short; is it damaged?') from None
     if max(height, width) > LONGEST_SIDE or height * width > MOST_PIXELS:
-        raise ValueError(f'the picture is {height}x{width}, want sides up to {LONGEST_SIDE} and '
-                         f'up to {MOST_PIXELS} pixels in all: scale it down')
+        raise PictureError(
+            f'the picture is {height}x{width}, want sides up to {LONGEST_SIDE} and '
+            f'up to {MOST_PIXELS} pixels in all: scale it down')
     if data.startswith(PNG) and not png_is_whole(data):
-        raise ValueError('the PNG is cut off or damaged: one of its chunks runs past the end')
+        raise PictureError('the PNG is cut off or damaged: one of its chunks runs past the end')
     check_scans(data)
 
 
@@ -97,11 +102,12 @@ def check_scans(data: bytes) -> None:
     """Refuse a JPEG that is written over again and again.
 
     Raises:
-        ValueError: it has more than ``MOST_SCANS`` scans.
+        PictureError: it has more than ``MOST_SCANS`` scans.
     """
     if data.startswith(_JPEG) and data.count(bytes((0xFF, _START_OF_SCAN))) > MOST_SCANS and (
             scans := _scans(data)) > MOST_SCANS:
-        raise ValueError(f'the JPEG has {scans} scans, want at most {MOST_SCANS}: encode it anew')
+        raise PictureError(
+            f'the JPEG has {scans} scans, want at most {MOST_SCANS}: encode it anew')
 
 
 def _scans(data: bytes) -> int:
@@ -121,7 +127,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
     """Return (height, width) from the header of a picture file.
 
     Raises:
-        ValueError, IndexError, struct.error: it is of another format, or its header is damaged.
+        PictureError, IndexError, struct.error: it is of another format, or its header is damaged.
     """
     if data.startswith((PNG, _JPEG)):
         return image_size(data)
@@ -137,25 +143,25 @@ def picture_size(data: bytes) -> tuple[int, int]:
         return _tiff_size(data, _TIFF[data[:4]])
     if found := _PPM.match(data[:4096]):
         return int(found[2]), int(found[1])
-    raise ValueError(f'not a picture: it begins with {data[:4]!r}, want {FORMATS}')
+    raise PictureError(f'not a picture: it begins with {data[:4]!r}, want {FORMATS}')
 
 
 def image_size(data: bytes) -> tuple[int, int]:
     """Return (height, width) from the header of a JPEG or PNG.
 
     Raises:
-        ValueError, IndexError: it is neither, or the header is damaged.
+        PictureError, IndexError: it is neither, or the header is damaged.
     """
     if data.startswith(PNG):
         if data[12:16] != b'IHDR' or len(data) < 24:
-            raise ValueError('a PNG without its header')
+            raise PictureError('a PNG without its header')
         return int.from_bytes(data[20:24], 'big'), int.from_bytes(data[16:20], 'big')
     if not data.startswith(_JPEG):
-        raise ValueError(f'they begin with {data[:4]!r}')
+        raise PictureError(f'they begin with {data[:4]!r}')
     at = 2
     while True:
         if data[at] != 0xFF or data[at + 1] == 0:   # which libjpeg passes over
-            raise ValueError(f'a JPEG without a marker at byte {at}')
+            raise PictureError(f'a JPEG without a marker at byte {at}')
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
@@ -167,7 +173,7 @@ def image_size(data: bytes) -> tuple[int, int]:
                 raise IndexError
             return int.from_bytes(height, 'big'), int.from_bytes(width, 'big')
         elif marker == _START_OF_SCAN:
-            raise ValueError('a JPEG without its size')
+            raise PictureError('a JPEG without its size')
         else:
             at += 2 + int.from_bytes(data[at + 2:at + 4], 'big')
 
@@ -183,7 +189,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
     if kind == b'VP8X' and len(data) >= 30:
         return int.from_bytes(data[27:30], 'little') + 1, int.from_bytes(data[24:27], 'little') + 1
-    raise ValueError(f'a WebP of the kind {kind!r}; is it damaged?')
+    raise PictureError(f'a WebP of the kind {kind!r}; is it damaged?')
 
 
 def _tiff_size(data: bytes, order: str) -> tuple[int, int]:
@@ -195,12 +201,13 @@ def _tiff_size(data: bytes, order: str) -> tuple[int, int]:
         tag, kind, values = struct.unpack_from(f'{order}HHI', data, at + 2 + 12 * index)
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
             if tag in sides:
-                raise ValueError('a TIFF that gives its size twice; is it damaged?')
+                raise PictureError('a TIFF that gives its size twice; is it damaged?')
             if kind not in _TIFF_KINDS or values != 1:
-                raise ValueError(f'a TIFF that gives its size as {values} values of type {kind}, '
-                                 'want one of type 3 or 4: save it anew')
+                raise PictureError(
+                    f'a TIFF that gives its size as {values} values of type {kind}, want one of '
+                    'type 3 or 4: save it anew')
             (sides[tag],) = struct.unpack_from(
                 order + _TIFF_KINDS[kind], data, at + 10 + 12 * index)
     if len(sides) < 2:
-        raise ValueError('a TIFF without its size; is it damaged?')
+        raise PictureError('a TIFF without its size; is it damaged?')
     return sides[_TIFF_HEIGHT], sides[_TIFF_WIDTH]

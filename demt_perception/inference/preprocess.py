@@ -14,20 +14,24 @@ LONGEST_SIDE = 16384
 SHORTEST_SIDE = 2  # OpenCV 4.5, that of ROS 2 Humble, fails on 1x1
 
 
+class ImageError(ValueError):
+    """An image is of a wrong kind or size; the text says the remedy."""
+
+
 def check_image(bgr: np.ndarray) -> None:
     """Refuse anything but a uint8 HxWx3 C-contiguous image of a sane size.
 
     Raises:
-        ValueError: with the value seen, the value wanted and the remedy.
+        ImageError: with the value seen, the value wanted and the remedy.
     """
     if not isinstance(bgr, np.ndarray) or bgr.dtype != np.uint8:
         seen = bgr.dtype if isinstance(bgr, np.ndarray) else type(bgr).__name__
-        raise ValueError(f'image is {seen}, want a uint8 array: convert it to 8 bits first')
+        raise ImageError(f'image is {seen}, want a uint8 array: convert it to 8 bits first')
     if bgr.ndim != 3 or bgr.shape[2] != 3:
-        raise ValueError(f'image has shape {bgr.shape}, want HxWx3: convert it to BGR first')
+        raise ImageError(f'image has shape {bgr.shape}, want HxWx3: convert it to BGR first')
     check_size(bgr.shape[0], bgr.shape[1], 'image')
     if not bgr.flags.c_contiguous:
-        raise ValueError(f'image has strides {bgr.strides}, want C-contiguous rows: '
+        raise ImageError(f'image has strides {bgr.strides}, want C-contiguous rows: '
                          'pass np.ascontiguousarray(image)')
 
 
@@ -35,11 +39,11 @@ def check_size(height: int, width: int, what: str) -> None:
     """Refuse an empty or absurdly large picture.
 
     Raises:
-        ValueError: with the value seen, the value wanted and the remedy.
+        ImageError: with the value seen, the value wanted and the remedy.
     """
     if not (SHORTEST_SIDE <= height <= LONGEST_SIDE and SHORTEST_SIDE <= width <= LONGEST_SIDE
             and height * width <= MOST_PIXELS):
-        raise ValueError(
+        raise ImageError(
             f'{what} is {height}x{width}, want sides of {SHORTEST_SIDE} to {LONGEST_SIDE} and '
             f'up to {MOST_PIXELS} pixels in all: check the source and the scale')
 

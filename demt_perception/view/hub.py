@@ -27,6 +27,7 @@ RECENT = 3
 RECENT_INPUTS = 12
 """Frames of a camera that are kept until its outputs have come: all that are on the way."""
 HISTORY = 600
+"""Reports of a camera that are kept for the plots."""
 
 
 class TooManyViewersError(Exception):
@@ -75,7 +76,7 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._frames: dict[str, deque[Frame]] = {}
-        self._reports: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._reports: dict[str, deque[dict[str, Any]]] = {}
         self._number = 0
         self._viewers: dict[str, _Viewer] = {}
         self._closed = False
@@ -107,7 +108,8 @@ class Hub:
         """Add statistics to those that the plots show."""
         with self._changed:
             self._number += 1
-            self._reports.append({'number': self._number, **report})
+            kept = self._reports.setdefault(report.get('camera', ''), deque(maxlen=HISTORY))
+            kept.append({'number': self._number, **report})
             self._changed.notify_all()
 
     def wanted(self) -> tuple[bool, frozenset[str]]:
@@ -176,7 +178,7 @@ class Hub:
             viewer.until = time.monotonic() + LEASE
             return Moment(
                 pictures, self._state if version != self._version else None, self._version,
-                [report for report in self._reports if report['number'] > number],
+                self._reports_after(number),
                 bool(pictures) and self._complete(viewer))
 
     def values(self, name: str, camera: str, u: float, v: float) -> list[dict[str, Any]]:
@@ -199,6 +201,11 @@ class Hub:
             except ValueError as error:
                 texts.append({'title': topic.title, 'text': f'damaged: {error}'})
         return texts
+
+    def _reports_after(self, number: int) -> list[dict[str, Any]]:
+        """Return the reports of all cameras after a number, in its order."""
+        return sorted((report for reports in self._reports.values() for report in reports
+                       if report['number'] > number), key=lambda report: report['number'])
 
     def _viewer(self, name: str) -> _Viewer:
         if name not in self._viewers:

@@ -9,6 +9,7 @@ pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built')
 
 from demt_perception.bench import node
 from demt_perception.bench.results import BenchError
+from demt_perception.ros import frame_statistics
 from demt_perception.ros.bench import run
 from demt_perception.ros.bench.listener import figures
 from demt_perception.ros.demo.processes import DemoError
@@ -61,6 +62,38 @@ def test_frames_are_lost_where_they_are(phase):
     found = phase(SETTLING + COUNTED - 2, missing=(0, 20, 21, 30, 31))   # 0 in the beginning
     assert found['lost'] == pytest.approx(4 / COUNTED)
     assert found['lost_where'] == {'before the node': 0, 'superseded': 2, 'behind the node': 3}
+
+
+@pytest.mark.parametrize(('rate', 'seconds', 'wanted'), [
+    (30.0, 5.0, 12.0), (30.0, 60.0, 60.0), (None, 5.0, 12.0)])
+def test_what_is_measured_is_longer_than_the_nodes_percentiles_look_back(
+        monkeypatch, tmp_path, rate, seconds, wanted):
+    phases = []
+
+    class Bench:
+        first_frame_s = 1.0
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def phase(self, rate, seconds):
+            phases.append((rate, seconds))
+            return {'stages': {}}
+
+        def search(self, start, seconds):
+            return 40.0, []
+
+    monkeypatch.setattr(run, 'Bench', Bench)
+    found = run.run_bench(None, rate, seconds, tmp_path, lambda _: None)
+    assert phases[-1] == (rate or 40.0 * run.CALM, wanted)
+    assert wanted >= frame_statistics.WINDOW + run.SETTLING
+    assert found['peak_hz'] == (None if rate else 40.0)
 
 
 def test_a_node_that_ends_early_is_a_combination_that_failed(tiny_model, tmp_path, monkeypatch):

@@ -168,6 +168,69 @@ def test_comparison_of_other_machines_says_so():
     assert 'processor: a, then b: the times do not compare' in text
 
 
+@pytest.mark.parametrize(('changes', 'line'), [
+    ({'image_size': (1080, 1920)}, 'size of the pictures: 720x1280, then 1080x1920'),
+    ({'source': '/a.mp4'}, "source of the pictures: the package's, then /a.mp4"),
+    ({'host': {'processor': 'a', 'cores': '2', 'gpu': 'H200'}}, 'gpu: -, then H200'),
+    ({'engines': (replace(measured(), used='bf16 on openvino, CPU: as asked'),)},
+     'm 96x160 onnxruntime f32, 1 threads ran in: f32, then bf16 on openvino, CPU'),
+])
+def test_what_does_not_compare_is_said(changes, line):
+    before = report(measured(), image_size=(720, 1280))
+    after = replace(before, **changes)
+    assert f'{line}: the times do not compare\n' in comparison_table(before, after)
+    assert 'do not compare' not in comparison_table(before, before)
+    assert 'do not compare' not in comparison_table(after, after)
+
+
+def test_why_an_engine_was_taken_is_no_difference():
+    before, after = (report(replace(measured(), used=f'f32 on openvino, CPU: {why}'))
+                     for why in ('built', 'loaded from the cache'))
+    assert 'do not compare' not in comparison_table(before, after)
+
+
+def node(**changes):
+    ms = Spread(1.0, 1.0, 1.0, 1.0, 20)
+    return NodeMeasurement(**{
+        'model': 'm', 'engine': 'e', 'precision': 'f32', 'device': 'CPU', 'threads': 1,
+        'image_size': (96, 160), 'rate': 10.0, 'seconds': 12.0, 'sent': 20, 'lost': 0.0,
+        'lost_where': {}, 'latency': ms, 'topics': {}, 'stages': {}, 'overhead': 0.5,
+        'memory_mb': 90.0, 'peak_memory_mb': 90.0, 'cpu': {}, 'first_frame_s': 1.0,
+        'torch_loaded': False, 'peak_hz': None, 'trials': (), 'input_size': (96, 160), **changes})
+
+
+@pytest.mark.parametrize(('changes', 'line'), [
+    ({'rate': 20.0}, 'rate: 10.0 Hz, then 20.0 Hz'),
+    ({'threads': 2}, 'threads: 1, then 2'),
+    ({'device': 'GPU'}, 'device: CPU, then GPU'),
+    ({'input_size': (192, 320)}, 'input size: 96x160, then 192x320'),
+])
+def test_nodes_that_do_not_compare_are_named(changes, line):
+    before, after = report(nodes=(node(),)), report(nodes=(node(**changes),))
+    assert f'node m e f32 160x96: {line}: the times do not compare\n' in comparison_table(
+        before, after)
+    assert 'do not compare' not in comparison_table(before, before)
+
+
+def test_nodes_of_one_name_are_compared_each_with_its_own():
+    both = report(nodes=(node(memory_mb=90.0), node(memory_mb=120.0)))
+    found = [change for change in compare(both, both) if change.name.endswith('memory')]
+    assert [change.before for change in found] == [change.after for change in found] == [90, 120]
+    assert found[1].name == 'node m e f32 160x96 (2): memory'
+
+
+def test_an_older_file_is_read_and_what_it_does_not_tell_is_not_known(tmp_path):
+    path = tmp_path / 'a.json'
+    save_report(report(measured(), nodes=(node(),), image_size=(720, 1280)), path)
+    content = json.loads(path.read_text())
+    del content['image_size'], content['source'], content['nodes'][0]['input_size']
+    path.write_text(json.dumps(content))
+    old = load_report(path)
+    assert old.image_size is old.nodes[0].input_size is None
+    new = report(measured(), image_size=(720, 1280))
+    assert 'size of the pictures: not known, then 720x1280' in comparison_table(old, new)
+
+
 def test_comparison_of_nothing_in_common():
     text = comparison_table(report(measured()), report(measured(model='other')))
     assert 'nothing in common' in text
@@ -210,12 +273,12 @@ def test_search_finds_the_peak(peak, start):
         assert found <= peak <= found * TOLERANCE * 1.001
 
 
-def powercap(root, microjoules, limit=1_000_000):
-    zone = root / 'sys/class/powercap/intel-rapl:0'
-    part = zone / 'intel-rapl:0:0'
-    for folder, name in ((zone, 'package-0'), (part, 'core')):
+def powercap(root, microjoules, limit=1_000_000, number=0, name='package-0'):
+    zone = root / f'sys/class/powercap/intel-rapl:{number}'
+    part = root / f'sys/class/powercap/intel-rapl:{number}:0'
+    for folder, label in ((zone, name), (part, 'core')):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / 'name').write_text(f'{name}\n')
+        (folder / 'name').write_text(f'{label}\n')
         (folder / 'max_energy_range_uj').write_text(str(limit))
         (folder / 'energy_uj').write_text(str(microjoules))
 
@@ -230,6 +293,19 @@ def test_rapl_counts_on_where_its_counter_wraps(tmp_path):
     powercap(tmp_path, 600_000)
     assert meter.read() == pytest.approx(0.7, abs=1e-5)
     meter.close()
+
+
+def test_what_the_board_counts_is_not_added_to_its_packages(tmp_path):
+    powercap(tmp_path, 0, number=2, name='psys')
+    assert open_meter(tmp_path)[1] == 'RAPL, psys'
+    powercap(tmp_path, 0)
+    powercap(tmp_path, 0, number=1, name='package-1')
+    powercap(tmp_path, 0, number=3, name='dram')
+    meter, text = open_meter(tmp_path)
+    assert text == 'RAPL, package-0 + package-1'
+    powercap(tmp_path, 500_000)
+    powercap(tmp_path, 900_000, number=2, name='psys')
+    assert meter.read() == pytest.approx(0.5)
 
 
 def test_a_jetson_tells_watts(tmp_path):
@@ -258,6 +334,12 @@ def test_the_host_is_described():
     host = describe_host()
     assert {'processor', 'cores', 'system', 'python', 'numpy', 'onnxruntime'} <= host.keys()
     assert all(isinstance(value, str) and value for value in host.values())
+
+
+@pytest.mark.parametrize('name', ['NVIDIA H200, driver 570', ''])
+def test_a_gpu_is_named_where_there_is_one(name, monkeypatch):
+    monkeypatch.setattr('demt_perception.bench.host.gpu_name', lambda: name)
+    assert describe_host().get('gpu', '') == name
 
 
 def test_the_node_measurement_has_all_that_it_needs():

@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -51,7 +53,7 @@ def test_combinations_are_measured_and_compared_with_the_first(measured):
         assert 0 < row.engine.median < row.moment.median <= row.moment.p90 <= row.moment.p99
         assert {'preprocess', 'engine', 'semantic', 'overlay', 'depth', 'other'} <= (
             row.stages.keys())
-        assert row.used.startswith('f32 on ')
+        assert row.used.startswith(f'f32 on {row.combination.engine}, ')
         for start in (row.cold, row.warm):
             assert 0 < start.imported < start.loaded < start.first
         assert 20 < row.peak_mb < 2000
@@ -63,6 +65,7 @@ def test_combinations_are_measured_and_compared_with_the_first(measured):
     assert 'loaded from the cache' in second.used   # that of the cold start
     assert report.host['onnxruntime']
     assert report.energy
+    assert (report.image_size, report.source) == ((96, 160), '')
 
 
 def test_a_file_compared_with_itself_has_not_changed(measured, capsys):
@@ -105,6 +108,40 @@ def test_sizes_and_cameras_make_a_plot(tiny_model, tmp_path, capsys):
 def test_what_makes_no_sense_is_refused(arguments, text, capsys):
     assert main(['bench', *arguments]) == 1
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments', [
+    ['--json', 'none/a.json'], ['--plot', 'none/a.png', '--cameras', '1', '2']])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+        arguments, tiny_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, 'matplotlib', ModuleType('matplotlib'))
+    monkeypatch.setattr(engines, 'measure', lambda *_: pytest.fail('it was measured'))
+    assert main(['bench', str(tiny_model), *arguments]) == 1
+    assert f'{" ".join(arguments[:2])}: there is no folder none' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', ['outputs', 'end'])
+def test_a_worker_that_dies_costs_its_own_combination_only(
+        command, tiny_model, tmp_path, monkeypatch, capsys):
+    ask = engines.Worker.ask
+    workers = []
+
+    def dying(self, **words):
+        if self not in workers:
+            workers.append(self)
+        if command in words and self is workers[0]:   # the one that others are compared with
+            raise BenchError('the process ended with code -9')
+        return ask(self, **words)
+
+    monkeypatch.setattr(engines.Worker, 'ask', dying)
+    path = tmp_path / 'a.json'
+    assert main(['bench', str(tiny_model), '--engine', 'onnxruntime', '--cameras', '1', '2', '3',
+                 '--precision', 'f32', '--seconds', '0.1', '--json', str(path), *SMALL]) == 1
+    report = load_report(path)
+    assert list(report.failures.values()) == ['the process ended with code -9']
+    assert [row.combination.cameras for row in report.engines] == [2, 3]
+    assert 'semantic' in report.engines[1].agreement
 
 
 @pytest.fixture
@@ -158,7 +195,8 @@ def test_the_node_from_camera_to_topic(tiny_model, tmp_path, capsys):
     assert code == 0, output
     node, = load_report(path).nodes
     assert (node.model, node.engine, node.image_size) == ('tiny_model', 'onnxruntime', (96, 160))
-    assert node.sent == 40
+    assert node.sent == 240   # 12 s: the node's percentiles look back 10
+    assert node.input_size == (96, 160)
     assert 0 <= node.lost < 1
     assert node.peak_hz is None
     assert not node.trials

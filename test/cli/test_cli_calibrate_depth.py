@@ -91,3 +91,14 @@ def test_the_height_of_kittis_camera(capsys):
                       '--frames', 3)
     assert abs(np.log(found['depth_scale'] / 1.1)) < 2 * found['error']
     assert 0.02 < found['error'] < 0.4
+
+
+@pytest.mark.parametrize(('content', 'text'), [
+    (b'no picture', "not a picture: it begins with b'no p'"),
+    (cv2.imencode('.png', np.zeros((1, 40, 3), np.uint8))[1].tobytes(), 'image is 1x40')],
+    ids=['no picture', 'too small'])
+def test_a_picture_that_cannot_be_used_is_one_line(tiny_model, tmp_path, capsys, content, text):
+    (tmp_path / 'a.png').write_bytes(content)
+    assert main(['calibrate-depth', str(tmp_path / 'a.png'), '--point', '1', '1', '2', '--model',
+                 str(tiny_model)]) == 1
+    assert f'demt calibrate-depth: {text}' in capsys.readouterr().err

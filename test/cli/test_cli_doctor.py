@@ -8,7 +8,7 @@ import venv
 
 import pytest
 
-from demt_perception.cli import doctor_checks, doctor_transport
+from demt_perception.cli import doctor_checks, doctor_transport, finding
 from demt_perception.cli.finding import Level, try_python
 from demt_perception.cli.main import main
 from demt_perception.inference.models import DEFAULT_MODEL
@@ -125,7 +125,6 @@ def test_library_built_for_numpy_1_is_found(tmp_path, monkeypatch):
     'module compiled against ABI version 0x2000000 but this version of numpy is 0x1000009',
     'numpy.core.multiarray failed to import'])
 def test_numpy_remedy_is_for_the_numpy_that_is_there(monkeypatch, text):
-    from demt_perception.cli import finding
     monkeypatch.setattr(finding.metadata, 'version', lambda name: '1.26.4')
     assert "'numpy>=2'" in finding.numpy_remedy(text)
     assert finding.numpy_remedy("No module named 'numpy'") == ''
@@ -188,3 +187,38 @@ def test_json_and_exit_code_for_scripts(capsys, monkeypatch):
     assert report['broken'] >= 1
     said = [f for f in report['findings'] if 'nobody publishes it' in f['text']]
     assert [(f['check'], f['level']) for f in said] == [('Running nodes', 'bad')]
+
+
+def opencv(folder, *names):
+    """Make a folder of packages in which pip has put these."""
+    for name in names:
+        info = folder / f'{name.replace("-", "_")}-4.10.dist-info'
+        info.mkdir(parents=True)
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 4.10\n')
+    return str(folder)
+
+
+def test_only_opencvs_in_one_folder_disturb_each_other(tmp_path, monkeypatch):
+    own = opencv(tmp_path / 'venv', 'opencv-python-headless')
+    system = opencv(tmp_path / 'system', 'opencv-contrib-python')
+    monkeypatch.setattr(doctor_checks, 'try_python', lambda *_: (True, '1'))
+    monkeypatch.setattr(sys, 'path', [own, system, own])
+    assert Level.BAD not in levels(doctor_checks.packages())
+    opencv(tmp_path / 'venv', 'opencv-python')
+    found = [one for one in doctor_checks.packages() if one.level is Level.BAD]
+    assert [one.text for one in found] == [
+        f'opencv-python and opencv-python-headless are installed over one another in {own}']
+
+
+def test_an_engine_whose_build_takes_long_is_to_be_built_and_not_installed(monkeypatch):
+    monkeypatch.setattr(finding.subprocess, 'run', slow_tensorrt)
+    found = {one.text.partition(':')[0]: one for one in doctor_checks.engines()}
+    assert found['tensorrt'].text == 'tensorrt: no answer within 120 s'
+    assert found['tensorrt'].remedy == 'demt build --engine tensorrt'
+    assert 'pip install' in found['openvino'].remedy
+
+
+def slow_tensorrt(command, **_):
+    if command[-1] == 'tensorrt':
+        raise subprocess.TimeoutExpired(command, 120)
+    return subprocess.CompletedProcess(command, 1, '', 'no such module')

@@ -1,7 +1,10 @@
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
+from demt_perception.cli import predict
 from demt_perception.cli.main import main
 from demt_perception.inference import Predictor
 
@@ -115,3 +118,32 @@ def test_an_input_size_that_is_none_is_refused(tiny_model, tmp_path, capsys):
     with pytest.raises(SystemExit, match='2'):
         run(tiny_model, tmp_path / 'out', tmp_path, '--input-size', 'large')
     assert 'HEIGHTxWIDTH' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('way', ['folder', 'link', 'file'])
+def test_results_do_not_go_where_the_images_are(tiny_model, images, tmp_path, capsys, way):
+    out, given = images, images
+    if way == 'link':   # the image lies in the folder of the results, and is given by another
+        out, given = tmp_path / 'out', tmp_path / 'links'
+        given.mkdir()
+        shutil.copytree(images, out)
+        (given / 'a.jpg').symlink_to(out / 'a.jpg')
+    elif way == 'file':
+        out, given = tmp_path / 'in' / '..' / 'in', images / 'a.jpg'
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert run(tiny_model, out, given) == 1
+    assert f'demt predict: --out {out} is the folder of' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_an_array_is_written_whole_or_not_at_all(tiny_model, images, tmp_path, monkeypatch):
+    def full_disk(path, content):
+        if path.name.endswith('.npy.part'):
+            path.open('wb').write(content[:100])
+            raise OSError(28, 'No space left on device')
+        return path.open('wb').write(content)
+
+    monkeypatch.setattr(predict.Path, 'write_bytes', full_disk)
+    assert run(tiny_model, tmp_path / 'out', images / 'a.jpg') == 1
+    assert not list((tmp_path / 'out').glob('*.npy'))
+    assert list((tmp_path / 'out').glob('*_depth.npy.part'))

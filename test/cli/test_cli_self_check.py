@@ -91,3 +91,32 @@ def test_what_is_usual_is_written_onto_the_card(tiny_model, street, capsys):
 def test_what_cannot_be_watched_is_said(tiny_model, tmp_path, capsys):
     assert main(['self-check', str(tmp_path / 'none'), '--model', str(tiny_model)]) == 1
     assert 'none' in capsys.readouterr().err
+
+
+def test_a_picture_that_the_model_refuses_does_not_stop_the_others(tiny_model, street, capsys):
+    options = ['--model', str(tiny_model), '--engine', 'onnxruntime']
+    cv2.imwrite(str(street / 'street' / '05.png'), np.zeros((1, 40, 3), np.uint8))
+    assert main(['self-check', str(street / 'street'), *options]) == 1
+    said = capsys.readouterr().out
+    assert '05.png         cannot be read: image is 1x40' in said
+    assert '0 of 11 checks found something; cannot be read: 1' in said
+
+
+def test_a_picture_that_the_model_refuses_is_not_learned_from(tiny_model, street, capsys):
+    shutil.copytree(tiny_model, street / 'mine')
+    options = ['--model', str(street / 'mine'), '--engine', 'onnxruntime']
+    cv2.imwrite(str(street / 'street' / '05.png'), np.zeros((1, 40, 3), np.uint8))
+    assert main(['self-check', '--learn', str(street / 'street'), *options]) == 0
+    assert '05.png is left out: image is 1x40' in capsys.readouterr().err
+    assert load_card(street / 'mine').usual
+
+
+def test_what_cannot_be_learned_from_is_one_line(tiny_model, street, capsys):
+    shutil.copytree(tiny_model, street / 'mine')
+    options = ['--model', str(street / 'mine'), '--engine', 'onnxruntime']
+    assert main(['self-check', '--learn', str(street / 'black'), *options]) == 1
+    assert 'want pictures of many scenes' in capsys.readouterr().err
+    (street / 'black' / '0.png').unlink()
+    cv2.imwrite(str(street / 'black' / '0.png'), np.zeros((1, 40, 3), np.uint8))
+    assert main(['self-check', '--learn', str(street / 'black'), *options]) == 1
+    assert 'no picture to learn from' in capsys.readouterr().err

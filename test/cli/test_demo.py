@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ pytest.importorskip('demt_msgs.msg', reason='demt_msgs is not built: demt_msgs/b
 
 from demt_perception.inference.sheet import CAPTION, GAP
 from demt_perception.model_card import load_card
+from demt_perception.ros.demo import panels, run
 from demt_perception.ros.demo.report import make_table
 from demt_perception.ros.outputs import outputs_of
 from demt_perception.tasks import DRIVING
@@ -93,6 +95,7 @@ def test_the_report_holds_every_figure(finished):
     assert report['torch_loaded'] is False
     assert 0 < report['first_frame_s'] < 60
     assert report['classes'] == ['red', 'green', 'blue']
+    assert report['files'].keys() == {'video', 'sheet'}
 
 
 def test_the_table_is_printed_and_written(finished):
@@ -188,3 +191,59 @@ def test_a_table_without_statistics_and_without_pictures():
     }, 'clip.mp4')
     assert 'torch is LOADED' in table
     assert 'nothing came' in table
+
+
+def test_a_long_demo_keeps_a_bounded_number_of_moments_from_all_of_it(monkeypatch):
+    monkeypatch.setattr(panels, '_small', lambda *_: np.zeros((1, 1, 3), np.uint8))
+    sampler = panels.PanelSampler(0.1)
+    most = 0
+    for frame in range(20_000):   # 1000 s at 20 Hz
+        sampler.add_camera(frame, b'')
+        for topic in ('semantic/overlay', 'depth/color'):
+            sampler.add_view(topic, frame, b'', frame / 20)
+        most = max(most, len(sampler.moments))
+    assert most == panels.MOST
+    kept = sampler.complete()
+    assert len(kept) >= panels.MOST // 2
+    assert {len(moment.views) for moment in kept} == {3}
+    assert kept[0].received == 0
+    assert kept[-1].received > 990
+    steps = np.diff([moment.received for moment in kept])
+    assert steps.max() < 2 * steps.min()
+
+
+@pytest.fixture
+def follow(monkeypatch):
+    """Return a function: what is made of these reports of a recorder that then ends, or hangs."""
+    def play(*reports, ends=True):
+        left = [[report] for report in reports]
+        lines = SimpleNamespace(
+            ended=False, read=lambda _: left.pop(0) if left else setattr(
+                lines, 'ended', ends) or [])
+        process = SimpleNamespace(
+            started=1.0, has_mapped=lambda _: False, stop=lambda: None, check=lambda: None,
+            memory_mb=lambda: (1.0, 2.0), log_tail=lambda: 'no encoder')
+        monkeypatch.setattr(run, 'Lines', lambda _: lines)
+        return run._follow(process, process, process, 3.0)
+
+    return play
+
+
+FIRST = {'event': 'first', 'time': 2.0}
+RECORDED, RESULT = {'event': 'recorded'}, {'event': 'result', 'topics': {}}
+
+
+def test_the_pictures_come_after_the_figures(follow):
+    found = follow(FIRST, RECORDED, RESULT, {'event': 'pictures', 'files': {'video': 'a.mp4'}})
+    assert found['files'] == {'video': 'a.mp4'}
+    assert (found['first_frame_s'], found['memory_mb']) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize('ends', [True, False])
+def test_what_was_measured_outlives_pictures_that_cannot_be_made(follow, capsys, monkeypatch,
+                                                                 ends):
+    monkeypatch.setattr(run, '_RESULT_TIMEOUT', 0.1)
+    found = follow(FIRST, RECORDED, RESULT, ends=ends)
+    assert found['files'] == {}
+    assert found['topics'] == {}
+    assert 'the pictures could not be made\nno encoder' in capsys.readouterr().out

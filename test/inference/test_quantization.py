@@ -122,6 +122,14 @@ def test_coordinates_stay_out_of_it(tiny_model):
     assert [model.graph.node[index].op_type for index in layers(model.graph)] == ['Conv'] * 2
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tiny_model, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    out = tmp_path / 'file' / 'int8'
+    assert main(['quantize', str(tiny_model), '--images', str(tmp_path / 'none'), '--out',
+                 str(out)]) == 1
+    assert f'--out {out}: {tmp_path / "file"} is no folder' in capsys.readouterr().err
+
+
 def test_the_command_writes_a_model_that_runs(tiny_model, tmp_path, capsys):
     folder = tmp_path / 'in'
     folder.mkdir()

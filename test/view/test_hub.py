@@ -239,3 +239,12 @@ def test_viewers_in_threads_see_time_go_forward_only_and_all_end(hub):
     for stamps in seen.values():
         assert stamps[-1] == -1
         assert 100 in stamps
+
+
+def test_a_camera_with_many_reports_does_not_push_out_those_of_another(hub, monkeypatch):
+    monkeypatch.setattr(hubs, 'HISTORY', 3)
+    for index in range(8):
+        hub.add_report({'camera': 'rear' if index in (0, 5) else 'front'})
+    reports = hub.next('a', {}).reports
+    assert [(report['number'], report['camera']) for report in reports] == [
+        (1, 'rear'), (5, 'front'), (6, 'rear'), (7, 'front'), (8, 'front')]

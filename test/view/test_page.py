@@ -9,6 +9,8 @@ import pytest
 from view_testing import NAMES, put_all, SIZE, state, TOPICS
 import webdriver
 
+from demt_perception.view import hub as hubs
+
 pytestmark = pytest.mark.skipif(bool(webdriver.missing()), reason=webdriver.missing() or 'here')
 
 RIGHT, ESCAPE, ENTER = '\ue014', '\ue00c', '\ue007'
@@ -153,6 +155,49 @@ def test_a_screenshot_shows_the_pictures(page):
     assert SIZE[1] / SIZE[0] == pytest.approx(page.run(
         "const box = document.querySelector('.screen').getBoundingClientRect();"
         'return box.width / box.height'), rel=0.01)
+
+
+def test_after_a_failed_request_all_reports_are_asked_for_again(page):
+    page.wait("return document.querySelector('#model').innerText.startsWith('m')")
+    page.run("""const ask = window.fetch;
+        window.asked = [];
+        window.fetch = (address) => {
+          window.asked.push(address);
+          window.fetch = (other, options) => {
+            window.asked.push(other);
+            return ask(other, options);
+          };
+          return Promise.reject(new TypeError('gone'));
+        };""")
+    failed, again = page.wait('return window.asked.length > 1 && window.asked.slice(0, 2)')
+    assert 'number=0' not in failed
+    assert 'version=0&number=0' in again
+
+
+def test_reports_of_one_camera_do_not_push_out_those_of_another(browser, server, hub, monkeypatch):
+    monkeypatch.setattr(hubs, 'HISTORY', 1000)   # what is tried is the page
+    report = {
+        'camera': '', 'time': time.time(), 'model': 'mine', 'engine': 'e', 'device': 'CPU',
+        'precision': 'f32', 'input_rate': 30.0, 'output_rate': 20.0, 'received': 9,
+        'processed': 6, 'dropped': 3, 'idle': 0, 'drops': {}, 'stages': {'total': [40, 60]}}
+    hub.add_report(report)
+    for _ in range(700):
+        hub.add_report({**report, 'camera': 'other', 'model': 'others'})
+    browser.open(server.url)
+    browser.wait("return document.querySelector('#model').innerText")
+    assert browser.run("return document.querySelector('#model').innerText").startswith('mine ')
+    browser.open('about:blank')
+
+
+def test_the_colours_of_the_ball_are_called_what_they_are(page):
+    def color(row):   # down the middle: upwards at the top, towards the camera in the centre
+        return page.run("return [...document.querySelector('#ball').getContext('2d')"
+                        f'.getImageData(44, {row}, 1, 1).data]')
+
+    assert near(color(2), (128, 6, 86))    # almost that of a floor
+    assert near(color(44), (128, 128, 0))   # that of a wall that faces the camera
+    assert page.run("return document.querySelector('#ball').ariaLabel").endswith(
+        'a floor is purple, a wall that faces you olive')
 
 
 def test_a_server_that_ends_is_told(page, server, hub):

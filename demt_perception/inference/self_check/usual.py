@@ -10,6 +10,11 @@ from demt_perception.model_card import BANDS, ModelCard
 _FEWEST = 3
 # Of the clean pictures that a model is fitted on, so many are at least as odd as 1.
 _ODDEST = 0.005
+_NO_PICTURE = 'no picture to learn from what is usual: want clean ones, some hundreds'
+
+
+class LearningError(ValueError):
+    """What is usual cannot be learned from these pictures; the text says which are wanted."""
 
 
 class Unusual:
@@ -39,20 +44,20 @@ def fit_usual(figures: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, 
         figures: of each picture, see ``outputs.output_figures``; less is odder for each.
 
     Raises:
-        ValueError: there is no picture, or a figure that never changes.
+        LearningError: there is no picture, or a figure that never changes.
     """
     columns: dict[str, list[float]] = {}
     for one in figures:
         for name, value in one.items():
             columns.setdefault(name, []).append(value)
     if not columns:
-        raise ValueError('no picture to learn from what is usual: want clean ones, some hundreds')
+        raise LearningError(_NO_PICTURE)
     found = {}
     for name, values in columns.items():
         usual, oddest = (round(float(np.quantile(values, q)), 4) for q in (0.5, _ODDEST))
         if not usual > oddest:
-            raise ValueError(f'{name} is {usual} on all of {len(values)} pictures: want pictures '
-                             'of many scenes')
+            raise LearningError(f'{name} is {usual} on all of {len(values)} pictures: want '
+                                'pictures of many scenes')
         found[name] = usual, oddest
     return found
 
@@ -62,7 +67,13 @@ def fit_bands(shares: Iterable[np.ndarray]) -> tuple[tuple[int, ...], ...]:
 
     Args:
         shares: of each picture, see ``layout.shares``, of rows: (BANDS, classes).
+
+    Raises:
+        LearningError: there is no picture.
     """
-    mean = np.mean(list(shares), axis=0)
+    rows = list(shares)
+    if not rows:
+        raise LearningError(_NO_PICTURE)
+    mean = np.mean(rows, axis=0)
     assert mean.shape[0] == BANDS
     return tuple(tuple(round(1000 * float(value)) for value in column) for column in mean.T)

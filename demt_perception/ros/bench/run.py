@@ -16,6 +16,7 @@ from demt_perception.ros.demo.processes import (
     Process,
     quiet_environment,
 )
+from demt_perception.ros.frame_statistics import WINDOW
 
 FIRST_TIMEOUT = 120.0
 """Seconds; loading a large network takes that on a small board."""
@@ -31,8 +32,9 @@ WARM_UP = 2.0
 CALM = 0.75
 """Share of the peak rate at which the stages are measured after a search."""
 
-LONG_ENOUGH = 12.0
-"""Seconds; the node's percentiles look back 10."""
+LONG_ENOUGH = WINDOW + 2
+"""Seconds of a measured phase: the node's percentiles look back ``WINDOW``, and would else be
+those of the warm-up at another rate."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ def run_bench(setup: Setup, rate: float | None, seconds: float, folder: Path,
             first = bench.phase(10, 3)
             total = first['stages'].get('total', {'p50_ms': 50.0})['p50_ms']
             peak, trials = bench.search(1000 / max(total, 1.0), max(5.0, seconds))
-            rate, seconds = max(peak, 1.0) * CALM, max(LONG_ENOUGH, seconds)
+            rate = max(peak, 1.0) * CALM
+        seconds = max(LONG_ENOUGH, seconds)
         show(f'measuring {seconds:g} s at {rate:.1f} Hz')
         return bench.phase(rate, seconds) | {
             'peak_hz': peak, 'first_frame_s': bench.first_frame_s,

@@ -19,6 +19,8 @@ VIEWS = {output.topic: output.attribute for output in OUTPUTS if output.attribut
 _WIDTH = 480
 # Short: the panels are small.
 _CAPTIONS = CAPTIONS | {'normals_color': 'surface normals'}
+MOST = 300
+"""Moments that are kept, of about 2 MB each; even, so that thinning keeps the newest."""
 _CAMERA_FRAMES = 30  # a second: older frames have been answered or dropped
 
 
@@ -32,7 +34,10 @@ class Moment:
 
 
 class PanelSampler:
-    """Collects a moment every `period` seconds, cheaply: the measurement must not suffer."""
+    """Collects a moment every `period` seconds, cheaply: the measurement must not suffer.
+
+    Where there are more than ``MOST`` every second one is dropped, and the period is doubled.
+    """
 
     def __init__(self, period: float) -> None:
         """Collect from now on."""
@@ -53,8 +58,10 @@ class PanelSampler:
             camera = self._camera.get(stamp)
             if now < self._next or camera is None:
                 return
-            self._next = max(self._next + self._period, now)
             self.moments.append(Moment(stamp, now, {'camera': _small(camera, False)}))
+            if len(self.moments) > MOST:
+                self.moments, self._period = self.moments[::2], 2 * self._period
+            self._next = max(self._next + self._period, now)
         if stamp == self.moments[-1].stamp_ns:
             self.moments[-1].views[VIEWS[topic]] = _small(data, True)
 

@@ -2,7 +2,8 @@
 
 A process of its own, started by `run.py`. It tells what happens in JSON, one object a line, on
 standard output: ``first`` (the first output came), ``progress``, ``recorded`` (the others may be
-stopped) and ``result``. Video and sheet are made after the measurement.
+stopped), ``result`` and ``pictures``. Video and sheet are made last: what was measured is told
+before, should they fail.
 """
 
 import argparse
@@ -228,8 +229,8 @@ def main() -> int:
         return 1
     result = measure(recorder)
     rate = max(result['topics'][name]['rate'] for name in recorder.topics)
-    result['files'] = write_pictures(recorder, card, args.out, rate)
     tell('result', **result)
+    tell('pictures', files=write_pictures(recorder, card, args.out, rate))
     return 0
 
 

@@ -103,6 +103,9 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
                 case 'result':
                     result = report | {'first_frame_s': first, 'torch_loaded': torch,
                                        'memory_mb': memory, 'peak_memory_mb': peak}
+                case 'pictures':
+                    assert result is not None   # it comes before
+                    result['files'] = report['files']
                     limit = time.monotonic() + _END_TIMEOUT   # it ends by itself
         if recording:
             node.check()
@@ -113,6 +116,9 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
         if lines.ended:
             break
     if result is not None:
+        if 'files' not in result:
+            result['files'] = {}
+            progress.close(f'the pictures could not be made\n{recorder.log_tail()}')
         return result
     if first is None:
         raise DemoError(

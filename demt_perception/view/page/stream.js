@@ -48,7 +48,8 @@ export class Stream {
         if (error.name !== 'AbortError') {
           this.onTrouble(error instanceof TypeError
             ? 'demt view does not answer: has it been stopped?' : error.message);
-          this.version = 0;   // it may be another server that answers next
+          // It may be another server that answers next: everything anew, reports included.
+          Object.assign(this, { version: 0, number: 0 });
           await sleep(RETRY);
         }
       }
@@ -70,7 +71,6 @@ export class Stream {
     const answer = await fetch(`/moment?${query}`, { signal: this.abort.signal });
     if (!answer.ok) throw new Error((await answer.text()).trim());
     const moment = unpack(await answer.arrayBuffer());
-    if (moment.state && this.version === 0) this.number = 0;
     await this.onMoment(moment);
     this.version = moment.version;
     if (moment.reports.length) this.number = moment.reports.at(-1).number;

@@ -35,7 +35,7 @@ async function onMoment(moment) {
     take(moment.state);
   }
   if (moment.reports.length || moment.state) {
-    history = [...history, ...moment.reports].slice(-HISTORY);
+    history = recent([...history, ...moment.reports]);
     summary();
   }
   if (mode !== 'paused' && moment.pictures.length) {
@@ -43,6 +43,16 @@ async function onMoment(moment) {
     probe.ask();
     if (mode === 'freezing' && moment.complete) setMode('paused');
   }
+}
+
+// Of each camera the last reports: one that has many must not push out the others'.
+function recent(all) {
+  const seen = {};
+  const isRecent = ({ camera }) => {
+    seen[camera] = (seen[camera] ?? 0) + 1;
+    return seen[camera] <= HISTORY;
+  };
+  return [...all].reverse().filter(isRecent).reverse();
 }
 
 function take(now) {
