@@ -89,6 +89,27 @@ TASKS: dict[str, Task] = {
 DRIVING = ('semseg', 'depth', 'normals', 'edge')
 
 
+def task_name(word: str) -> str:
+    """Return the name of the task that a word stands for: its name, or its topic folder.
+
+    Another word stays as it is, to be refused by ``get_tasks``.
+
+    >>> [task_name(word) for word in ('boundary', 'edge', 'colour')]
+    ['edge', 'edge', 'colour']
+    """
+    return next((task.name for task in TASKS.values() if word == task.topic), word)
+
+
+def both_names(names: Iterable[str]) -> str:
+    """Return tasks as a list for people: each with its topic folder where that differs.
+
+    >>> both_names(['semseg', 'depth'])
+    'semseg (or semantic), depth'
+    """
+    return ', '.join(name if TASKS[name].topic == name else f'{name} (or {TASKS[name].topic})'
+                     for name in names)
+
+
 def get_tasks(names: Iterable[str]) -> tuple[Task, ...]:
     """Return the tasks of the given names, in the given order.
 

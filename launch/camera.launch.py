@@ -5,6 +5,12 @@ ros2 launch demt_perception camera.launch.py source:=0 rviz:=true
 ros2 launch demt_perception camera.launch.py source:=drive.mp4 image_transport:=compressed
 ros2 launch demt_perception camera.launch.py cameras:=front,left image_topic:=image_raw
 ros2 launch demt_perception camera.launch.py cameras:=front,left source:=0,2
+
+The environment that large images need is given to the processes started here alone. Launch
+configurations are not as tidy: an included file takes those of the file around it that have the
+same names, such as params_file and namespace, and its own stay behind. So include it in a
+GroupAction(scoped=True, forwarding=False, ...), or give every argument that matters:
+docs/tutorials/nav2.md.
 """
 
 import os
@@ -12,7 +18,7 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -21,6 +27,7 @@ from demt_perception.parameter_file import node_parameters
 from demt_perception.ros.launching import (
     cameras_of,
     node_remappings,
+    read_switch,
     source_parameters,
     source_remappings,
 )
@@ -59,23 +66,28 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'params_file', default_value='',
         description='parameter YAML; empty = config/<target>.yaml of this package'),
+    DeclareLaunchArgument(
+        'model', default_value='',
+        description='model folder or name, e.g. demt_driving_open; empty = as the parameter file '
+                    'says'),
     DeclareLaunchArgument('namespace', default_value='', description='namespace of all nodes'),
     DeclareLaunchArgument(
-        'use_sim_time', default_value='', choices=['', 'true', 'false'],
-        description='take the time from /clock; empty = as the parameter file says'),
-    DeclareLaunchArgument(
-        'autostart', default_value='', choices=['', 'true', 'false'],
-        description='configure and activate the node by itself; empty = as the parameter file '
+        'use_sim_time', default_value='',
+        description='true or false: take the time from /clock; empty = as the parameter file '
                     'says'),
     DeclareLaunchArgument(
-        'respawn', default_value='true', choices=['true', 'false'],
-        description='start the perception node again, 2 s after it has ended for whatever reason: '
-                    'where an engine hangs for good, it ends by itself (docs/reliability.md). One '
-                    'that cannot start, as of a wrong parameter file, is started without end: end '
-                    'the launch, not the node'),
+        'autostart', default_value='',
+        description='true or false: configure and activate the node by itself; empty = as the '
+                    'parameter file says'),
+    DeclareLaunchArgument(
+        'respawn', default_value='true',
+        description='true or false: start the perception node again, 2 s after it has ended for '
+                    'whatever reason: where an engine hangs for good, it ends by itself '
+                    '(docs/reliability.md). One that cannot start, as of a wrong parameter file, '
+                    'is started without end: end the launch, not the node'),
     DeclareLaunchArgument('log_level', default_value='info', description='logging severity'),
     DeclareLaunchArgument(
-        'rviz', default_value='false', choices=['true', 'false'], description='start RViz too'),
+        'rviz', default_value='false', description='true or false: start RViz too'),
 )
 
 
@@ -84,24 +96,32 @@ def start_nodes(context: LaunchContext) -> list:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
+    given: dict = {}
+    own: dict = {}
+    if (sim := read_switch('use_sim_time', value('use_sim_time'), empty=True)) is not None:
+        given['use_sim_time'] = sim
+    if (start := read_switch('autostart', value('autostart'), empty=True)) is not None:
+        own['autostart'] = start
+    respawn, rviz = read_switch('respawn', value('respawn')), read_switch('rviz', value('rviz'))
     target = value('target')
     if target == 'auto':
         target = detect_target()
     params_file = value('params_file') or str(SHARE / 'config' / f'{target}.yaml')
     cameras = cameras_of(value('cameras'), value('source'), value('image_topic'))
-    given: dict = {}
-    if value('use_sim_time'):
-        given['use_sim_time'] = value('use_sim_time') == 'true'
+    if value('model'):
+        own['model'] = value('model')
     if value('image_transport'):
         given['image_transport'] = value('image_transport')
     # The file is the perception node's; what sends to it must have the same clock and transport.
     shared = shared_parameters(params_file, value('namespace')) | given
-    own: dict = {'autostart': value('autostart') == 'true'} if value('autostart') else {}
     if value('cameras'):
         own['cameras'] = [camera.name for camera in cameras]
     common = {
         'namespace': value('namespace'),
         'output': 'screen',
+        # Fast DDS loses large images with its defaults; these nodes send many. Of these processes
+        # alone: the rest of a robot that this file is included in keeps its own.
+        'additional_env': transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ),
         'arguments': ['--ros-args', '--log-level', value('log_level')],
     }
     actions = [
@@ -109,8 +129,8 @@ def start_nodes(context: LaunchContext) -> list:
         Node(
             package='demt_perception', executable='perception_node', name='demt_perception',
             parameters=[params_file, given | own],
-            remappings=node_remappings(cameras), respawn=value('respawn') == 'true',
-            respawn_delay=2.0, **common),
+            remappings=node_remappings(cameras), respawn=respawn, respawn_delay=2.0,
+            **common),
     ]
     actions += [
         Node(
@@ -122,7 +142,7 @@ def start_nodes(context: LaunchContext) -> list:
                     camera, value('camera_info_file'), value('device_format')).items()}],
             remappings=source_remappings(camera), **common)
         for camera in cameras if camera.source]
-    if value('rviz') == 'true':
+    if rviz:
         actions.append(Node(
             package='rviz2', executable='rviz2', name='rviz', namespace=value('namespace'),
             arguments=['-d', str(SHARE / 'config' / 'perception.rviz')],
@@ -142,11 +162,5 @@ def shared_parameters(params_file: str, namespace: str) -> dict:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return arguments, environment and nodes."""
-    # Fast DDS loses large images with its defaults; the nodes started here send many.
-    environment = transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ)
-    return LaunchDescription([
-        *ARGUMENTS,
-        *(SetEnvironmentVariable(name, text) for name, text in environment.items()),
-        OpaqueFunction(function=start_nodes),
-    ])
+    """Return arguments and nodes."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_nodes)])

@@ -8,6 +8,7 @@ Without image_topic the first camera of the bag is taken, raw or compressed as i
 All arguments of camera.launch.py but source can be given.
 """
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -26,8 +27,9 @@ from launch.substitutions import LaunchConfiguration
 from demt_perception.bags import BagError, listed_topics
 from demt_perception.bags.played_images import first_images, named_images
 from demt_perception.ros.launching import cameras_of
+from demt_perception.ros.transport import transport_environment
 
-LAUNCH = Path(get_package_share_directory('demt_perception')) / 'launch'
+SHARE = Path(get_package_share_directory('demt_perception'))
 
 
 def value(context: LaunchContext, name: str) -> str:
@@ -73,7 +75,9 @@ def play(context: LaunchContext) -> list:
     delay = ['--delay', text] if seconds > 0 else []
     return [ExecuteProcess(
         cmd=['ros2', 'bag', 'play', value(context, 'bag'), '--clock', *delay],
-        name='rosbag_play', output='screen')]
+        name='rosbag_play', output='screen',
+        # It sends large images, too.
+        additional_env=transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ))]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -89,15 +93,14 @@ def generate_launch_description() -> LaunchDescription:
             description='how the images come; empty = as they were recorded, and as the parameter '
                         'file says where the bag has both'),
         DeclareLaunchArgument(
-            'use_sim_time', default_value='true', choices=['true', 'false'],
-            description="take the time from /clock: the bag's own time"),
+            'use_sim_time', default_value='true',
+            description="true or false: take the time from /clock: the bag's own time"),
         DeclareLaunchArgument(
             'delay', default_value='5',
             description='seconds before the bag starts to play, so that the node can load its '
                         'model; 0 = at once'),
         OpaqueFunction(function=find_images),
-        # First: it also sets the transport that large images need, for the player too.
         IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(str(LAUNCH / 'camera.launch.py'))),
+            PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'camera.launch.py'))),
         OpaqueFunction(function=play),
     ])

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``demt predict``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('images', nargs='+', type=Path, help='image files, or folders of them')
-    parser.add_argument('--out', required=True, type=Path, help='folder to write to; not that of the images')
+    parser.add_argument('--out', required=True, type=Path,
+                        help='folder to write to; not that of the images')
     parser.add_argument('--model', help='model name or folder (default: the shipped one)')
     add_engine(parser)
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 chooses')

@@ -5,8 +5,8 @@ class BadImageError(ValueError):
     """An image message cannot be used.
 
     Attributes:
-        reason: short name under which it is counted: zero_size, bad_size, wrong_step,
-            short_data, unknown_encoding, decode_failed, or too_old: see ``frame.check_age``.
+        reason: short name under which it is counted: malformed, zero_size, bad_size, wrong_step,
+            short_data, unknown_encoding, decode_failed, or too_old and given_up: see ``frame``.
     """
 
     def __init__(self, reason: str, text: str) -> None:

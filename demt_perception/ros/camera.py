@@ -12,7 +12,7 @@ from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import cropped_camera_info, focal_lengths
 from demt_perception.ros.compressed import decode
 from demt_perception.ros.conversions import to_bgr
-from demt_perception.ros.frame import Picture, Result, Wanted
+from demt_perception.ros.frame import check_given_up, Picture, Result, Wanted
 from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, Snapshot, Statistics
 from demt_perception.ros.namesakes import namesake_text
 from demt_perception.ros.outlet import Outlet
@@ -60,7 +60,7 @@ class Camera:
         self.reception = Reception(
             self._node, self._prefix, self.settings.image_transport == 'compressed',
             self.statistics, lambda message, stamp: pipeline.submit(self, message, stamp),
-            self.report_drop, self._before)
+            self.report_drop, self.settings.rectified[self.name], self._before)
 
     def ignore(self) -> None:
         """End the subscriptions; frames in hand, and later ones, still have their camera_info."""
@@ -74,9 +74,9 @@ class Camera:
         self._outlet.destroy()
         self.self_check.destroy()
 
-    def offer(self, card: ModelCard) -> None:
-        """Advertise the topics that a model has with the present settings."""
-        self._outlet.offer(card, self.settings.confidence)
+    def offer(self, card: ModelCard, at_once: bool = False) -> None:
+        """Advertise the topics of a model with the present settings; see ``Outlet.offer``."""
+        self._outlet.offer(card, self.settings.confidence, at_once)
 
     def check(self, settings: Settings) -> None:
         """Raise ValueError where a new region does not suit the images that come."""
@@ -132,6 +132,8 @@ class Camera:
     def look(self, message: Any, card: ModelCard) -> Picture:
         """Return the pixels of a message that are to be analysed; raises BadImageError."""
         bgr = (to_bgr if hasattr(message, 'encoding') else decode)(message)
+        if not bgr.flags.writeable:   # bgr8 as it came: of bytes, which libraries may warn of
+            bgr = bgr.copy()
         height, width = bgr.shape[:2]
         reception = self.reception or self._before
         region, info = self.settings.regions.get(self.name), None
@@ -182,6 +184,7 @@ class Camera:
             if self.statistics.note('no_frame_id', text) and self._node.context.ok():
                 self._node.get_logger().warning(text)
         sending = self._outlet.publish(result, tasks, self.settings.decimation)
+        check_given_up(result)
         return sending | self.self_check.look(result, self.name in self.settings.regions)
 
     def report_drop(self, reason: str, text: str) -> None:

@@ -16,8 +16,9 @@ from demt_perception.inference.point_cloud import decimate
 from demt_perception.ros.camera_model import scaled_camera_info
 from demt_perception.ros.conversions import ImageFiller
 from demt_perception.ros.optional_messages import demt_msgs
-from demt_perception.ros.outputs import Output
+from demt_perception.ros.outputs import Output, OUTPUTS
 from demt_perception.ros.point_cloud import CloudFiller
+from demt_perception.tasks import TASKS
 
 
 class View:
@@ -89,6 +90,15 @@ def composites_of(tasks: Collection[str], sureness: bool) -> tuple[Composite, ..
                  and (sureness or not composite.sureness))
 
 
+def topics_with_depth(tasks: Collection[str]) -> tuple[str, ...]:
+    """Return the topics that rest on metric depth, and so on the camera's focal length."""
+    if 'depth' not in tasks:
+        return ()
+    return (*(output.topic for output in OUTPUTS if output.task == 'depth'),
+            *(one.topic for one in composites_of(tasks, True)
+              if 'depth' in one.needs or not one.needs + one.uses))
+
+
 def _make_dense(view: View) -> Any:
     # The images are the messages just published: nothing is copied for this one.
     # A demt_msgs that was built before this package has not all of the fields.
@@ -120,7 +130,9 @@ def _make_decimated(topic: str, attribute: str, view: View) -> Any:
 
 # In the order of publication, after the images.
 COMPOSITES = (
-    Composite('depth/camera_info', CameraInfo, lambda view: view.camera_info, ('depth',)),
+    # Beside each task's images: where RViz and image_transport look for it.
+    *(Composite(f'{task.topic}/camera_info', CameraInfo, lambda view: view.camera_info,
+                (task.name,)) for task in TASKS.values()),
     Composite('dense', demt_msgs and demt_msgs.DensePrediction, _make_dense),
     # What Nav2's semantic segmentation layer takes: one size, one stamp, one frame.
     *(Composite(topic, Image, partial(_make_decimated, topic, attribute), ('semseg',),

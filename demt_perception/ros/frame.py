@@ -1,7 +1,8 @@
 """A frame on its way through the pipeline, and what that needs of a camera. No rclpy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+import threading
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -88,7 +89,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """Predictions on their way to be published; ``done`` in monotonic seconds."""
+    """Predictions on their way to be published; ``done`` in monotonic seconds.
+
+    ``given_up`` is set where the thread that publishes them has been: see ``check_given_up``.
+    """
 
     camera: Source
     frame: Frame
@@ -97,6 +101,17 @@ class Result:
     wanted: frozenset[str]
     stages: dict[str, float]
     done: float
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+
+def check_given_up(result: Result) -> None:
+    """Raise BadImageError (``given_up``) where nobody waits for a publication any more.
+
+    To be called like ``check_age``: a thread that comes back late must publish nothing.
+    """
+    if result.given_up.is_set():
+        raise BadImageError('given_up', 'the node was deactivated while the frame was being '
+                            'published, and that did not come back in time')
 
 
 def check_age(camera: Source, frame: Frame) -> None:

@@ -1,7 +1,7 @@
 """Turns the node's state and statistics into a verdict and key-value pairs. No rclpy."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, PUBLISH, Snapshot
 
@@ -41,13 +41,19 @@ def status_name(node: str, of: str) -> str:
 
 
 def told_age(age: float | None) -> float:
-    """Return the age of a frame as it is published: -1 says that it is not known.
+    """Return the age of a frame for InferenceStats: -1 says that it is not known.
 
     So one that is -1 by chance, to the millisecond that is told, is told to be another.
     """
     if age is None:
         return -1.0
     return age if abs(age + 1) >= 0.0005 else -1.001
+
+
+def without(snapshot: Snapshot, event: str) -> Snapshot:
+    """Return a snapshot in which an event is still counted, but no trouble of this period."""
+    return replace(snapshot, new={
+        name: count for name, count in snapshot.new.items() if name != event})
 
 
 def degraded(inference: Inference, snapshot: Snapshot, input_trouble: str,
@@ -130,7 +136,8 @@ def values(inference: Inference, snapshot: Snapshot, age: float | None, memory: 
         if stage.startswith(PUBLISH):  # InferenceStats has them: too many for a status
             continue
         pairs |= {f'{stage}_p50_ms': f'{p50:.2f}', f'{stage}_p95_ms': f'{p95:.2f}'}
-    pairs |= {'last_frame_age_s': f'{told_age(age):.3f}', 'rss_mb': f'{memory:.0f}'}
+    pairs |= {'last_frame_age_s': 'unknown' if age is None else f'{age:.3f}',
+              'rss_mb': f'{memory:.0f}'}
     return {key: str(value) for key, value in pairs.items()}
 
 

@@ -20,6 +20,30 @@ class Camera(NamedTuple):
     info: str
 
 
+_SWITCH = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
+
+
+def read_switch(name: str, text: str, empty: bool = False) -> bool | None:
+    """Return what an argument that is true or false says; None where it is empty.
+
+    Args:
+        name: of the argument, for the error.
+        text: its value, in any case: Nav2 and the TurtleBots write ``True``.
+        empty: whether it may be: something else decides then.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if empty and not text.strip():
+        return None
+    try:
+        return _SWITCH[text.strip().lower()]
+    except KeyError:
+        more = ', or nothing' if empty else ''
+        raise ValueError(f'{name} is {text!r}, want true, 1 or yes, or false, 0 or no, in any '
+                         f'case{more}: {name}:=true') from None
+
+
 def cameras_of(names: str, source: str, image_topic: str) -> list[Camera]:
     """Return the cameras that arguments of camera.launch.py name.
 

@@ -1,6 +1,6 @@
 """The publishers of one camera, each fed only while somebody subscribes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 import time
 from typing import Any
@@ -14,7 +14,7 @@ from demt_perception.inference import Predictions
 from demt_perception.model_card import ModelCard
 from demt_perception.ros.composites import composites_of, View
 from demt_perception.ros.conversions import ImageFiller
-from demt_perception.ros.frame import check_age, Result
+from demt_perception.ros.frame import check_age, check_given_up, Result
 from demt_perception.ros.labels import make_label_info, make_label_table
 from demt_perception.ros.optional_messages import demt_msgs, vision_msgs
 from demt_perception.ros.outputs import Output, outputs_of
@@ -26,7 +26,7 @@ except ImportError:  # Humble
     from rclpy.handle import InvalidHandle
 
 SEMANTIC = 'semantic/image'
-# Published when a model comes, and kept for who subscribes later.
+# Published before the first result of a model, and kept for who subscribes later.
 _LABELS = {'semantic/label_table': (demt_msgs and demt_msgs.LabelTable, make_label_table),
            'semantic/label_info': (vision_msgs and vision_msgs.LabelInfo, make_label_info)}
 
@@ -53,12 +53,20 @@ class Outlet:
         self._publishers: dict[str, Any] = {}
         self._fillers: dict[str, ImageFiller] = {}
         self._kept: dict[str, Any] = {}
+        # By label topic: the publisher that last sent labels, and which.
+        self._labels: dict[str, tuple[Any, Any]] = {}
         self.offer(card, sureness)
 
-    def offer(self, card: ModelCard, sureness: bool) -> None:
-        """Advertise what a model adds, take back what it lacks, and publish its labels.
+    def offer(self, card: ModelCard, sureness: bool, at_once: bool = False) -> None:
+        """Advertise what a model adds, and take back what it lacks.
 
-        Frames may be published meanwhile, from another thread.
+        Frames may be published meanwhile, from another thread. So its labels follow with its
+        first result: until then masks of the model before may come, whose ids mean other classes.
+
+        Args:
+            card: of the model.
+            sureness: see ``outputs_of``.
+            at_once: publish its labels now: no result of another one can come.
         """
         kinds = _kinds(card, sureness)
         publishers = {topic: publisher for topic, publisher in self._publishers.items()
@@ -74,9 +82,7 @@ class Outlet:
         before, self._publishers = self._publishers, publishers | new
         self._sureness = sureness
         _destroy(self._node, {topic: before[topic] for topic in before.keys() - kinds.keys()})
-        stamp = self._node.get_clock().now().to_msg()
-        for topic in kinds.keys() & _LABELS.keys():
-            self._publishers[topic].publish(_LABELS[topic][1](card, stamp))
+        self._announce(card, kinds.keys() if at_once else new.keys())
 
     def destroy(self) -> None:
         """Take the topics back; nothing may be published after."""
@@ -108,9 +114,12 @@ class Outlet:
             decimation: every how many pixels and rows there is a point of the cloud.
 
         Raises:
-            BadImageError: the frame has become too old; the rest is not published.
+            BadImageError: the frame has become too old, or its publication was given up; the rest
+                is not published.
         """
         predictions = result.predictions
+        check_given_up(result)
+        self._announce(predictions.card, self._publishers.keys())
         outputs = outputs_of(tasks, predictions.card.outputs, self._sureness)
         view = View(result.frame.message.header, predictions, result.camera_info, outputs,
                     self._fill, self._kept, decimation)
@@ -119,9 +128,11 @@ class Outlet:
         def send(topic: str, make: Callable[[], Any]) -> None:
             if topic not in result.wanted:
                 return
+            check_given_up(result)   # before messages are filled that others may have by now
             begin, computed = time.perf_counter(), sum(predictions.timings.values())
             message = make()
             if message is not None:
+                check_given_up(result)
                 check_age(result.camera, result.frame)
                 self._send(topic, message)
                 seconds[topic] = time.perf_counter() - begin - (
@@ -138,6 +149,15 @@ class Outlet:
             kind, f'~/{self._prefix}{topic}', _qos(latched=topic in _LABELS),
             callback_group=own_group(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    def _announce(self, card: ModelCard, topics: Iterable[str]) -> None:
+        """Publish the labels of a model on those topics that last had others."""
+        labels = card.name, card.classes, card.palette
+        for topic in _LABELS.keys() & topics:
+            publisher = self._publishers.get(topic)
+            if publisher is not None and self._labels.get(topic) != (publisher, labels):
+                self._send(topic, _LABELS[topic][1](card, self._node.get_clock().now().to_msg()))
+                self._labels[topic] = publisher, labels
 
     def _fill(self, output: Output, predictions: Predictions, header: Any) -> Any:
         if output.topic not in self._fillers:

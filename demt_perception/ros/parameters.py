@@ -15,6 +15,8 @@ from demt_perception.ros.number_parameter import declare_number, number_trouble
 from demt_perception.tasks import TASKS
 
 TRANSPORTS = ('raw', 'compressed')
+RECTIFIED = ('auto', 'true', 'false')
+_OWN = ('roi', 'depth_scale', 'rectified')   # of each named camera
 NUMBERS = {'output_scale': (0.01, 4.0), 'max_age': (0.0, 1e9), 'no_frame_timeout': (0.1, 3600.0),
            'diagnostics_period': (0.05, 3600.0), 'depth_scale': (0.01, 100.0)}
 # Taken over when the node is configured, and how else; every other one changes at once.
@@ -31,8 +33,9 @@ class Settings:
     """Values of the parameters; ``config/perception.yaml`` explains them.
 
     And ``image_size``: (height, width) of the images that the model is loaded for, where
-    ``match_aspect`` wants that and they have come. ``regions`` and ``depth_scales`` are by name of
-    camera ('' for the only one), ``every`` of task; who is not in them has the whole picture, 1.
+    ``match_aspect`` wants that and they have come. ``regions``, ``depth_scales`` and ``rectified``
+    are by name of camera ('' for the only one), ``every`` of task; who is not in ``regions`` has
+    the whole picture.
     """
 
     cameras: tuple[str, ...]
@@ -52,6 +55,7 @@ class Settings:
     depth_scales: Mapping[str, float]
     every: Mapping[str, int]
     decimation: int
+    rectified: Mapping[str, str]
     image_size: tuple[int, int] | None = None
 
     def live(self, other: 'Settings') -> 'Settings':
@@ -91,6 +95,8 @@ def declare_parameters(node: Node) -> None:
     declare('output_scale', 1.0, 'size of the outputs relative to the image')
     declare('roi', [0, 0, 0, 0], _roi_text(''))
     declare('depth_scale', 1.0, _scale_text(''))
+    # YAML makes truth values of true and false, whoever writes them.
+    declare('rectified', 'auto', _rectified_text(''), dynamic_typing=True)
     declare('classes', [''], "names of the classes to publish, the others become 255; ['']: all")
     declare('confidence', True, 'offer semantic/confidence and, where the model has it, '
             'depth/uncertainty')
@@ -114,6 +120,9 @@ def declare_cameras(node: Node, cameras: Iterable[str]) -> None:
                 description=f'{_roi_text(f" of {camera}")}; changes at once'))
             declare_number(node, _scale(camera), 1.0, *NUMBERS['depth_scale'], ParameterDescriptor(
                 description=f'{_scale_text(f" of {camera}")}; changes at once'))
+            node.declare_parameter(_rectified(camera), 'auto', ParameterDescriptor(
+                description=f'{_rectified_text(f" of {camera}")}; changes at once',
+                dynamic_typing=True))
 
 
 def cameras_of(values: Iterable[str]) -> tuple[str, ...]:
@@ -147,7 +156,8 @@ def read_settings(get: Callable[[str], Any]) -> Settings:
         {camera: region for camera, region in regions.items() if any(region)},
         {camera: float(checked(_scale(camera))) for camera in cameras},
         {task.name: get(_every(task.topic)) for task in TASKS.values()},
-        get('points.decimation'))
+        get('points.decimation'),
+        {camera: _word(checked(_rectified(camera))) for camera in cameras})
 
 
 def value_trouble(name: str, value: Any) -> str:
@@ -157,6 +167,8 @@ def value_trouble(name: str, value: Any) -> str:
         return number_trouble(name, value, *NUMBERS[kind])
     if name == 'image_transport' and value not in TRANSPORTS:
         return f'image_transport is {value!r}, want one of {", ".join(TRANSPORTS)}'
+    if (name == 'rectified' or name.endswith('.rectified')) and _word(value) not in RECTIFIED:
+        return f'{name} is {value!r}, want one of {", ".join(RECTIFIED)}'
     if name == 'input_size' and (len(value) != 2 or min(value) < 0):
         return (f'input_size is {list(value)}, want [height, width], or [0, 0] for the '
                 "model card's")
@@ -174,7 +186,7 @@ def value_trouble(name: str, value: Any) -> str:
 def strange_camera(name: str, cameras: tuple[str, ...]) -> str:
     """Return why a parameter of one camera has no effect with these cameras, or ''."""
     owned = name.rpartition('.')
-    if owned[2] not in ('roi', 'depth_scale') or owned[0] in cameras:
+    if owned[2] not in _OWN or owned[0] in cameras:
         return ''
     own = ', '.join(f'{camera}{"." if camera else ""}{owned[2]}' for camera in cameras)
     return f'{name} has no effect with the cameras of now: set {own}'
@@ -204,6 +216,20 @@ def _scale_text(of: str) -> str:
 
 def _scale(camera: str) -> str:
     return f'{camera}.depth_scale' if camera else 'depth_scale'
+
+
+def _rectified_text(of: str) -> str:
+    return (f'whether the image{of} is rectified, so that P of camera_info holds, and not K and '
+            'D: true, false, or auto: by the name of its topic')
+
+
+def _rectified(camera: str) -> str:
+    return f'{camera}.rectified' if camera else 'rectified'
+
+
+def _word(value: Any) -> Any:
+    """Return true and false as words."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _every(topic: str) -> str:

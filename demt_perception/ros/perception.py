@@ -13,6 +13,7 @@ from demt_perception.ros.engine_care import EngineCare
 from demt_perception.ros.health import Inference
 from demt_perception.ros.parameters import Settings
 from demt_perception.ros.pipeline import Pipeline
+from demt_perception.tasks import both_names, task_name
 
 
 class Perception:
@@ -58,10 +59,24 @@ class Perception:
         self._pipelines: list[Pipeline] = []   # that have lost threads
 
     def activate(self, enabled: bool) -> None:
-        """Begin to work, and, where enabled, to listen."""
+        """Begin to work, and, where enabled, to listen.
+
+        Raises:
+            RuntimeError: a publication of before has not come back.
+        """
+        # It may still fill the messages that the cameras keep, under the stamp of its old frame.
+        if any(pipeline.publication_lost for pipeline in self._pipelines):
+            raise RuntimeError(self._lost_text())
         self._pipeline = Pipeline(self._predictors, self.cameras)
         self._pipeline.start()
         self.enable(enabled)
+
+    def _lost_text(self) -> str:
+        topic = next(filter(None, (camera.sending for camera in self.cameras)), '')
+        at = f', on {topic}: find its subscriber (ros2 topic info -v {topic}) and end it' if (
+            topic) else ''
+        return ('a publication has not come back since the node was deactivated' + at +
+                '; wait until it does, or clean up and configure')
 
     def enable(self, enabled: bool) -> None:
         """Listen to the cameras or not; without effect unless active."""
@@ -123,12 +138,13 @@ class Perception:
         """Replace the engine of the same model: the tasks that were chosen stay."""
         _check_classes(settings, predictor.card)
         # Topics before the model that feeds them: an old frame leaves out those that are gone.
+        at_once = self._pipeline is None
         try:
             for camera in self.cameras:
-                camera.offer(predictor.card)
+                camera.offer(predictor.card, at_once)
         except Exception:   # an override of a topic's quality of service that cannot be
             for camera in self.cameras:
-                camera.offer(self._predictors.whole.card)
+                camera.offer(self._predictors.whole.card, at_once)
             raise
         self._use(settings)
         self.failure = ''
@@ -151,7 +167,8 @@ class Perception:
         _check_classes(settings, self._predictors.whole.card)
         for camera in self.cameras:
             camera.check(settings)
-        anew = settings.image_transport != old.image_transport and any(
+        anew = (settings.image_transport, settings.rectified) != (
+            old.image_transport, old.rectified) and any(
             camera.reception is not None for camera in self.cameras)
         try:
             self._change(settings, settings.confidence != old.confidence, anew)
@@ -177,11 +194,19 @@ class Perception:
     def set_tasks(self, names: list[str]) -> None:
         """Publish only these tasks; none means all of the model's.
 
+        Args:
+            names: of tasks, or of their topic folders: ``semseg`` or ``semantic``.
+
         Raises:
             ValueError: a name is unknown, given twice, or not a task of the model.
         """
         card = self._predictors.whole.card
-        self.choose_tasks(card.only(names).tasks if names else None)
+        try:
+            chosen = card.only(map(task_name, names)).tasks if names else None
+        except ValueError:
+            raise ValueError(f'tasks {names} cannot be chosen: want some of model {card.name}, '
+                             f'each at most once: {both_names(card.tasks)}') from None
+        self.choose_tasks(chosen)
 
     def choose_tasks(self, chosen: tuple[str, ...] | None) -> None:
         """Publish these tasks of all cameras, where the model has them; None: all."""

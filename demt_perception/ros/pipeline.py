@@ -24,7 +24,15 @@ from demt_perception.inference.task_sets import TaskSets
 from demt_perception.model_card import ModelCard
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.failures import Failures
-from demt_perception.ros.frame import check_age, Frame, Picture, Result, Source, Wanted
+from demt_perception.ros.frame import (
+    check_age,
+    check_given_up,
+    Frame,
+    Picture,
+    Result,
+    Source,
+    Wanted,
+)
 from demt_perception.ros.frame_slot import FrameSlot
 from demt_perception.ros.frame_statistics import PUBLISH
 from demt_perception.ros.hang_watch import HangWatch
@@ -88,6 +96,7 @@ class Pipeline:
         self._publishing = HangWatch()
         self._published: Source | None = None   # whose frame is, or was the last
         self._publication = Work(self._run_publication, name='publication')
+        self._given_up = threading.Event()   # the publication
 
     def start(self) -> None:
         """Start both threads."""
@@ -107,6 +116,8 @@ class Pipeline:
             thread.join(PATIENCE)
             if thread.is_alive():
                 self._lost.append(thread)
+                if thread is self._publication:   # it sends nothing more when it comes back
+                    self._given_up.set()
         if worker is not None:
             with self._changed:
                 worker.given_up = True
@@ -142,6 +153,14 @@ class Pipeline:
         """Return how many threads were given up, and have not come back."""
         self._lost = [thread for thread in self._lost if thread.is_alive()]
         return len(self._lost)
+
+    @property
+    def publication_lost(self) -> bool:
+        """Tell whether the publication was given up, and has not come back.
+
+        Then it may still write into the messages that its cameras keep.
+        """
+        return self._given_up.is_set() and self._publication.is_alive()
 
     def give_up_hung(self, step: float) -> str:
         """Give up the inference thread where it hangs; return why, '' where it does not.
@@ -281,7 +300,7 @@ class Pipeline:
             raise
         self._count(predictors)
         return [Result(job.camera, job.frame, predictions, job.picture.camera_info,
-                       job.wanted.topics, job.stages, time.monotonic())
+                       job.wanted.topics, job.stages, time.monotonic(), self._given_up)
                 for job, predictions in zip(jobs, made, strict=True)]
 
     def _count(self, predictors: TaskSets, failure: str = '') -> None:
@@ -294,6 +313,7 @@ class Pipeline:
     @staticmethod
     def _publish(result: Result) -> None:
         begin, camera = time.monotonic(), result.camera
+        check_given_up(result)
         check_age(camera, result.frame)
         sending = camera.publish(result)
         age = age_seconds(camera.now(), result.frame.stamp)

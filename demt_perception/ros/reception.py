@@ -14,7 +14,8 @@ from demt_perception.ros.conversions import check_image
 from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
 from demt_perception.ros.own_group import own_group
-from demt_perception.ros.rectification import describe_image, is_rectified, unknown_lens
+from demt_perception.ros.received_image import receive_image
+from demt_perception.ros.rectification import describe_image, judge_rectified, unknown_lens
 from demt_perception.ros.silence import COMPRESSED, IMAGE
 from demt_perception.ros.stamps import Order, StampOrder
 
@@ -38,7 +39,7 @@ class Reception:
 
     def __init__(self, node: LifecycleNode, prefix: str, compressed: bool, statistics: Statistics,
                  submit: Callable[[Any, int], None],
-                 report_drop: Callable[[str, str], None],
+                 report_drop: Callable[[str, str], None], rectified: str = 'auto',
                  before: 'Reception | None' = None) -> None:
         """Subscribe to ``image`` (or its ``/compressed``) and the camera_info beside it.
 
@@ -49,16 +50,16 @@ class Reception:
             statistics: counts what comes.
             submit: takes each good message and its stamp in nanoseconds.
             report_drop: takes reason and text of each other.
+            rectified: see ``judge_rectified``.
             before: listened to the same camera: its camera_info holds until another comes.
         """
         self._node = node
         self._statistics = statistics
         self._submit = submit
         self._report_drop = report_drop
-        self._check = (lambda message: None) if compressed else check_image
+        self._read = (lambda message: message) if compressed else _read
         self._order = StampOrder()
         self.size: tuple[int, int] | None = None
-        self._info: Any = None if before is None else before._info
         self._without_info = 0
         self.newest: int | None = None
         # As image_transport has it: the names follow from where `image` is remapped to, but where
@@ -69,6 +70,13 @@ class Reception:
             _remapped_or(node, f'{name}/compressed', f'{node.resolve_topic_name(name)}/compressed')
             if compressed else name)
         self._topic = self._images.topic_name
+        self._parameter = f'{prefix.replace("/", ".")}rectified'
+        self._rectified, self._how = judge_rectified(self._topic, rectified, self._parameter)
+        self._told: str = '' if before is None else before._told
+        self._sent: Any = None if before is None else before._sent   # as it was sent
+        self._info: Any = None   # of the images as they are
+        if self._sent is not None:
+            self._info = describe_image(self._sent, self._rectified)
         base = self._topic.removesuffix('/compressed') if compressed else self._topic
         try:
             self._infos = node.create_subscription(
@@ -117,14 +125,14 @@ class Reception:
                 self._node.get_logger().info(text)
         self.size = width, height
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, arrived: Any) -> None:
         self._statistics.receive()
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         try:
-            self._check(message)
+            message = self._read(arrived)
         except BadImageError as error:
             self._report_drop(error.reason, str(error))
             return
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         order = self._order.judge(stamp)
         if order == Order.LATE:
             self._report_drop('stamp_backwards', 'a frame is older than the one before: out of '
@@ -137,16 +145,24 @@ class Reception:
 
     def _on_camera_info(self, info: CameraInfo) -> None:
         self._statistics.note(INFOS)
-        described = describe_image(info, is_rectified(self._topic))
-        if self._info is None and is_distorted(described):
+        described = describe_image(info, self._rectified)
+        if self._told != self._how:
+            self._told = self._how
+            self._tell(described)
+        self._sent, self._info = info, described
+
+    def _tell(self, described: CameraInfo) -> None:
+        """Say what the images are taken for, and what that means for what they give."""
+        self._node.get_logger().info(self._how)
+        if is_distorted(described):
             points = unknown_lens(described) or (
                 'points follow the lens, but depth_image_proc and depthimage_to_laserscan do not')
             self._node.get_logger().warning(
                 f'{self._topic} seems to be unrectified (camera_info has the lens '
-                f'{described.distortion_model!r} with D = {list(described.d)}, and the topic is '
-                'not called image_rect): depth and normals are off towards the edges; '
+                f'{described.distortion_model!r} with D = {list(described.d)}, and neither the '
+                f'name of the topic nor {self._parameter} says that it is): depth '
+                'and normals are off towards the edges; '
                 f'{points}; use image_rect of image_proc')
-        self._info = described
 
     def _on_lost(self, event: Any) -> None:
         self._statistics.note(LOST, times=event.total_count_change)
@@ -156,11 +172,18 @@ class Reception:
             return self._node.create_subscription(
                 kind, topic, self._on_image, _qos(), callback_group=own_group(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                event_callbacks=SubscriptionEventCallbacks(**events))
+                event_callbacks=SubscriptionEventCallbacks(**events), raw=kind is Image)
         try:
             return subscribe(message_lost=self._on_lost)
         except UnsupportedEventTypeError:  # not every middleware tells
             return subscribe()
+
+
+def _read(data: bytes) -> Any:
+    """Return a serialised image with what can be told of it without its pixels checked."""
+    message = receive_image(data)
+    check_image(message)
+    return message
 
 
 def _remapped_or(node: LifecycleNode, name: str, otherwise: str) -> str:

@@ -18,8 +18,31 @@ _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 def is_rectified(topic: str) -> bool:
-    """Tell whether an image topic is called as a rectified one: ``image_rect``, ``rect/image``."""
-    return re.search(r'(^|[/_])rect(ified|[/_]|$)', topic) is not None
+    """Tell whether an image topic is called as a rectified one: ``image_rect``, ``rect/image``.
+
+    Its last name counts, and the one before where the last is ``image``: a robot or a namespace
+    that is called so says nothing of the images.
+    """
+    *above, name = topic.removesuffix('/compressed').split('/')
+    if name == 'image' and above:
+        return above[-1] in ('rect', 'rectified')
+    return re.search(r'(^|_)rect(ified)?(_|$)', name) is not None
+
+
+def judge_rectified(topic: str, wanted: str, parameter: str) -> tuple[bool, str]:
+    """Return whether an image counts as rectified, and a line that says so and why.
+
+    Args:
+        topic: of the image.
+        wanted: ``true``, ``false``, or ``auto``: by the name of the topic.
+        parameter: that ``wanted`` is the value of.
+    """
+    rectified = is_rectified(topic) if wanted == 'auto' else wanted == 'true'
+    why = (f'by its name; the parameter {parameter} can say otherwise' if wanted == 'auto' else
+           f'as the parameter {parameter} says')
+    return rectified, (f'{topic} is taken as {"" if rectified else "not "}rectified, {why}: '
+                       f'{"P" if rectified else "K and D"} of camera_info '
+                       f'{"holds" if rectified else "hold"}')
 
 
 def describe_image(info: Any, rectified: bool) -> Any:
@@ -31,7 +54,7 @@ def describe_image(info: Any, rectified: bool) -> Any:
 
     Args:
         info: sensor_msgs/CameraInfo; neither checked nor changed.
-        rectified: see ``is_rectified``.
+        rectified: see ``judge_rectified``.
     """
     new = copy.copy(info)
     k, p = list(info.k), list(info.p)

@@ -6,6 +6,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from demt_perception.ros.camera import Camera
+from demt_perception.ros.composites import topics_with_depth
 from demt_perception.ros.frame_statistics import Snapshot, total
 from demt_perception.ros.health import (
     degraded,
@@ -15,10 +17,14 @@ from demt_perception.ros.health import (
     told_age,
     values,
     verdict,
+    without,
 )
 from demt_perception.ros.optional_messages import demt_msgs
 from demt_perception.ros.own_group import own_group
 from demt_perception.ros.perception import Perception
+
+# The event that depth rests on the card's field of view, see ``Reception.camera_info``.
+_FOCAL = 'focal_assumed'
 
 
 class Reports:
@@ -52,7 +58,7 @@ class Reports:
             inference = perception.inference()
             failure = failure or perception.care.trouble or perception.failure
             for camera in perception.cameras:
-                snapshot, trouble = camera.judge()
+                snapshot, trouble = self._judge(camera, perception)
                 snapshots.append(snapshot)
                 ages.append(camera.frame_age())
                 verdicts.append((*verdict(state, failure, snapshot, trouble, inference.slow),
@@ -64,8 +70,7 @@ class Reports:
                     statuses.append(self._status(camera.name, *verdicts[-1][:2], inference,
                                                  snapshot, ages[-1], own))
                     stats.append((f'{camera.name}/', snapshot, ages[-1], own))
-                if state == 'active':
-                    statuses.append(camera.self_check.status())
+                statuses.append(camera.self_check.status(state))
         whole = total(snapshots)
         level, text = _worst(verdicts) or verdict(state, failure, whole, '')
         if inference.building:
@@ -82,6 +87,22 @@ class Reports:
                 inference, snapshot, newest, own, message.header))
         for prefix in self._stats.keys() - {'', *(prefix for prefix, *_ in stats)}:
             self._node.destroy_publisher(self._stats.pop(prefix))
+
+    def _judge(self, camera: Camera, perception: Perception) -> tuple[Snapshot, str]:
+        """Return what a camera says, less what troubles nobody.
+
+        Who takes no depth does not mind that its scale is assumed: a robot that drives by classes
+        alone needs no camera_info.
+        """
+        snapshot, trouble = camera.judge()
+        if _FOCAL in snapshot.new and not self._hears_depth(camera, perception):
+            snapshot = without(snapshot, _FOCAL)
+        return snapshot, trouble
+
+    def _hears_depth(self, camera: Camera, perception: Perception) -> bool:
+        prefix = f'~/{camera.name}/' if camera.name else '~/'
+        return any(self._node.count_subscribers(self._node.resolve_topic_name(prefix + topic))
+                   for topic in topics_with_depth(perception.tasks))
 
     def _status(self, name: str, level: int, text: str, inference: Inference,
                 snapshot: Snapshot, age: float | None, troubles: tuple[str, ...],

@@ -75,11 +75,20 @@ class CameraCheck:
             self.sending = ''
         return {HEALTH: time.perf_counter() - begin}
 
-    def status(self) -> DiagnosticStatus:
-        """Return what the last check found; STALE where that was long ago."""
+    def status(self, state: str) -> DiagnosticStatus:
+        """Return what the last check found; where that was long ago, that the node is at rest.
+
+        At rest is no fault: diagnostic_aggregator makes an error of STALE, and finds out by itself
+        who has fallen silent.
+
+        Args:
+            state: of the node's lifecycle, see ``health.verdict``.
+        """
+        if state != 'active':
+            return self._status(DiagnosticStatus.OK, f'{state}: no frame was checked')
         last = self._last
         if last is None or time.monotonic() - last[0] > _OLD:
-            return self._status(DiagnosticStatus.STALE, 'no frame was checked lately')
+            return self._status(DiagnosticStatus.OK, 'at rest: no frame was checked')
         return self._make_status(last[1])
 
     def alarms(self) -> tuple[str, ...]:

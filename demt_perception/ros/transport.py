@@ -2,9 +2,11 @@
 
 With its defaults (a shared-memory segment of 512 KiB) Fast DDS loses large best-effort images
 without a word. A profile with a larger segment cures it. It must be in the environment of the
-*sending* process before that starts, as must glibc's settings, which keep every image from
-being a fresh mmap: together they halve the latency of a 720p image. One arena for all threads:
-see ``inference/memory.py``.
+*sending* process before that starts, and of no other: a launch file gives it to its own processes
+by ``additional_env``, as ``SetEnvironmentVariable`` would give it to all of a robot that includes
+the file. The same goes for glibc's settings, which keep every image from being a fresh mmap:
+together they halve the latency of a 720p image. One arena for all threads: see
+``inference/memory.py``.
 """
 
 from collections.abc import Mapping

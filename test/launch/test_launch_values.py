@@ -1,5 +1,8 @@
 """What becomes of the arguments of the launch files, with stand-ins for launch."""
 
+import os
+from pathlib import Path
+
 from bag_writing import write_sqlite3
 import pytest
 import yaml
@@ -7,6 +10,7 @@ import yaml
 from demt_perception.bags import BagError
 from demt_perception.bags.camera_topics import COMPRESSED_IMAGE, IMAGE
 
+ROOT = Path(__file__).resolve().parents[2]
 RAW, PACKED = {'/front/image_raw': IMAGE}, {'/front/image_raw/compressed': COMPRESSED_IMAGE}
 
 
@@ -130,12 +134,52 @@ def test_a_delay_that_is_no_number_is_named(run_launch, bag):
         run_launch('rosbag.launch.py', bag=bag(RAW), delay='soon', target='cpu')
 
 
-def test_the_bag_is_played_after_the_transport_is_set(run_launch, bag):
-    """In a launch file the order counts: only what follows gets the environment."""
-    kinds = [type(action).__name__
-             for action in run_launch('rosbag.launch.py', bag=bag(RAW), target='cpu')]
-    assert 'SetEnvironmentVariable' in kinds
-    assert kinds[-1] == 'ExecuteProcess'
+@pytest.fixture
+def no_transport(monkeypatch):
+    """Take away what a user may have set: then nothing is added."""
+    for name in os.environ:
+        if name.startswith(('MALLOC_', 'FASTDDS_', 'FASTRTPS_')):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures('no_transport')
+def test_who_sends_images_gets_the_transport_and_nothing_else_does(run_launch, bag):
+    """A robot that includes the file has other processes, with settings of their own."""
+    actions = [*run_launch('rosbag.launch.py', bag=bag(RAW), target='cpu', rviz='true'),
+               *run_launch('camera.launch.py', source='0', target='cpu')]
+    assert 'SetEnvironmentVariable' not in {type(action).__name__ for action in actions}
+    added = [(action.keywords.get('executable', 'player'), action.keywords['additional_env'])
+             for action in actions if 'additional_env' in action.keywords]
+    assert [who for who, _ in added] == [
+        'perception_node', 'player', 'perception_node', 'camera_source']
+    for _, environment in added:
+        assert environment['MALLOC_ARENA_MAX'] == '1'
+        assert [text for name, text in environment.items() if name.endswith('PROFILES_FILE')] == [
+            str(ROOT / 'config' / 'fastdds.xml')]
+
+
+@pytest.mark.parametrize(('text', 'meant'), [
+    ('True', True), ('TRUE', True), ('1', True), ('yes', True), (' true ', True),
+    ('False', False), ('0', False), ('No', False)])
+def test_switches_are_read_as_other_packages_write_them(run_launch, text, meant):
+    actions = run_launch('camera.launch.py', target='cpu', use_sim_time=text, autostart=text,
+                         respawn=text, rviz=text)
+    assert parameters(actions, 'perception_node') == {'use_sim_time': meant, 'autostart': meant}
+    assert node(actions, 'perception_node')['respawn'] is meant
+    rviz = [one for one in actions if one.keywords.get('executable') == 'rviz2']
+    assert len(rviz) == meant
+
+
+@pytest.mark.parametrize(('name', 'text'), [
+    ('use_sim_time', 'maybe'), ('autostart', 'on'), ('respawn', ''), ('rviz', '2')])
+def test_a_switch_that_is_neither_is_named_with_what_is_wanted(run_launch, name, text):
+    with pytest.raises(ValueError, match=f"{name} is '{text}', want true, 1 or yes, or false"):
+        run_launch('camera.launch.py', target='cpu', **{name: text})
+
+
+def test_a_bag_takes_a_switch_as_other_packages_write_it(run_launch, bag):
+    actions = run_launch('rosbag.launch.py', bag=bag(RAW), target='cpu', use_sim_time='False')
+    assert parameters(actions, 'perception_node')['use_sim_time'] is False
 
 
 def test_the_bags_own_time_is_taken_whatever_the_file_says(run_launch, bag, params):
@@ -160,6 +204,12 @@ def test_what_is_given_goes_before_the_parameter_file(run_launch, params):
         values = parameters(actions, executable)
         assert (values['image_transport'], values['use_sim_time']) == ('raw', False)
     assert parameters(actions, 'rviz2') == {'use_sim_time': False}
+
+
+@pytest.mark.parametrize(('given', 'wanted'), [('', None), ('demt_driving_open',) * 2])
+def test_the_model_is_the_users_or_that_of_the_parameter_file(run_launch, given, wanted):
+    actions = run_launch('camera.launch.py', target='cpu', model=given)
+    assert parameters(actions, 'perception_node').get('model') == wanted
 
 
 def test_rviz_is_started_where_it_is_asked_for(run_launch):

@@ -33,6 +33,20 @@ def test_another_model_takes_over_with_all_its_tasks(bench, tmp_path):
     assert len(bench.perception.tasks) == 4
 
 
+def test_tasks_may_be_called_as_their_topics_or_as_in_papers(bench):
+    perception = bench.perception
+    perception.set_tasks(['boundary', 'semseg'])
+    assert perception.tasks == ('semseg', 'edge')
+    perception.set_tasks(['semantic', 'depth'])
+    assert perception.tasks == ('semseg', 'depth')
+    for wrong in (['colour'], ['semantic', 'semseg'], ['saliency']):
+        with pytest.raises(ValueError, match='cannot be chosen') as caught:
+            perception.set_tasks(wrong)
+        assert str(wrong) in str(caught.value)
+        assert 'semseg (or semantic), depth, normals, edge (or boundary)' in str(caught.value)
+    assert perception.tasks == ('semseg', 'depth')
+
+
 def test_a_model_that_is_none_changes_nothing(bench, tmp_path):
     done, said = bench.do(bench.exchange.load_model, bench.perception, str(tmp_path), '')
     assert not done and said.startswith('the old model stays: ')

@@ -12,6 +12,7 @@ from demt_perception.ros.health import (
     values,
     verdict,
     WARN,
+    without,
 )
 
 
@@ -82,8 +83,20 @@ def test_nodes_of_one_name_in_two_namespaces_have_statuses_of_their_own():
 
 
 @pytest.mark.parametrize(('age', 'told'), [
-    (None, '-1.000'), (0.25, '0.250'), (-0.02, '-0.020'), (-3600.0, '-3600.000'),
-    (-1.0, '-1.001'), (-0.9997, '-1.001'), (-1.0004, '-1.001'), (-0.9993, '-0.999')])
+    (None, -1), (0.25, 0.25), (-0.02, -0.02), (-3600.0, -3600), (-1.0, -1.001),
+    (-0.9997, -1.001), (-1.0004, -1.001), (-0.9993, -0.9993)])
 def test_an_age_is_minus_one_only_where_it_is_not_known(age, told):
+    assert told_age(age) == told
+
+
+@pytest.mark.parametrize(('age', 'told'), [
+    (None, 'unknown'), (0.25, '0.250'), (-1.0, '-1.000'), (-3600.0, '-3600.000')])
+def test_diagnostics_say_that_an_age_is_not_known(age, told):
     assert values(Inference(), Snapshot(), age, 0)['last_frame_age_s'] == told
-    assert (told_age(age) == -1) is (age is None)
+
+
+def test_an_event_that_troubles_nobody_is_counted_and_not_told():
+    snapshot = Snapshot(events={'focal_assumed': 9}, new={'focal_assumed': 3, 'too_old': 1})
+    less = without(snapshot, 'focal_assumed')
+    assert degraded(Inference(), less, '') == ('too_old',)
+    assert values(Inference(), less, None, 0)['focal_assumed'] == '9'

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+import re
 
 import numpy as np
 import pytest
@@ -29,6 +30,10 @@ COSTMAP = {'global_frame': TEXT, 'robot_base_frame': TEXT, 'robot_radius': DECIM
            'rolling_window': SWITCH, 'width': WHOLE, 'height': WHOLE, 'resolution': DECIMAL,
            'update_frequency': DECIMAL, 'publish_frequency': DECIMAL,
            'always_send_full_costmap': SWITCH, 'plugins': TEXTS}
+# ObstacleLayer, of each source.
+OBSTACLES = {'topic': TEXT, 'data_type': TEXT, 'min_obstacle_height': DECIMAL,
+             'max_obstacle_height': DECIMAL, 'obstacle_max_range': DECIMAL,
+             'raytrace_max_range': DECIMAL, 'marking': SWITCH, 'clearing': SWITCH}
 INFLATION = {'cost_scaling_factor': DECIMAL, 'inflation_radius': DECIMAL}
 
 
@@ -96,6 +101,40 @@ def test_the_parameters_of_the_node_can_be_set():
         node.destroy_node()
     finally:
         context.try_shutdown()
+
+
+def obstacle_layer():
+    """Return the obstacle layer of the tutorial."""
+    page = (CONFIG.parent / 'docs' / 'tutorials' / 'nav2.md').read_text()
+    (block,) = [text for text in re.findall(r'```yaml\n(.*?)```', page, re.DOTALL)
+                if 'ObstacleLayer' in text]
+    return yaml.safe_load(block)['obstacle_layer']
+
+
+def test_the_obstacle_layer_clears_by_the_ground_and_does_not_mark_it():
+    """ObservationBuffer leaves out points by height before a source marks or clears."""
+    layer = obstacle_layer()
+    sources = [layer[name] for name in layer['observation_sources'].split()]
+    assert {source['topic'] for source in sources} == {'/demt_perception/points'}
+    (mark,) = [source for source in sources if source['marking']]
+    (clear,) = [source for source in sources if source['clearing']]
+    assert not mark['clearing'] and not clear['marking']
+    assert mark['min_obstacle_height'] > 0 > clear['min_obstacle_height']
+    assert clear['max_obstacle_height'] >= mark['max_obstacle_height']
+    assert clear['raytrace_max_range'] >= mark['obstacle_max_range']
+    check(layer, {'observation_sources': TEXT}, besides=('plugin', 'marks', 'clears'))
+    for source in sources:
+        check(source, OBSTACLES)
+
+
+def test_the_manager_of_the_tutorial_wants_no_bond():
+    page = (CONFIG.parent / 'docs' / 'tutorials' / 'nav2.md').read_text()
+    (block,) = [text for text in re.findall(r'```yaml\n(.*?)```', page, re.DOTALL)
+                if 'lifecycle_manager' in text]
+    (manager,) = yaml.safe_load(block).values()
+    values = manager['ros__parameters']
+    assert values['node_names'] == ['demt_perception']
+    assert type(values['bond_timeout']) is float and values['bond_timeout'] == 0
 
 
 def test_the_transform_of_the_tutorial_is_that_of_an_optical_frame():

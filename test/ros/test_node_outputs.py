@@ -107,8 +107,9 @@ def test_all_outputs_of_a_frame_carry_its_header(tester, shoot):
     assert headers[0] in sent
 
 
-def test_camera_info_of_the_depth(tester, shoot):
-    with tester.listening(f'{NAME}/depth/camera_info', CameraInfo, reliable()) as got:
+@pytest.mark.parametrize('place', ['semantic', 'depth', 'normals', 'boundary'])
+def test_camera_info_beside_the_images(tester, shoot, place):
+    with tester.listening(f'{NAME}/{place}/camera_info', CameraInfo, reliable()) as got:
         sent = shoot(lambda: got, 'camera_info')
     assert (got[-1].width, got[-1].height, got[-1].k[0]) == (WIDTH, HEIGHT, FOCAL)
     assert got[-1].header in sent

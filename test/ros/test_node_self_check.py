@@ -10,7 +10,9 @@ pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 pytest.importorskip('demt_msgs', reason='demt_msgs is not built: make setup')
 from demt_msgs.msg import InferenceStats
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
 from node_testing import make_image
+from std_srvs.srv import SetBool
 
 STREET = cv2.resize(cv2.imread(str(sorted(
     (Path(__file__).parents[2] / 'demt_perception' / 'inference' / 'pictures').glob('*.jpg'))[0])),
@@ -23,6 +25,16 @@ def picture(tester, base):
     """Return a message of pixels that are never twice the same, as of any sensor."""
     noisy = np.clip(base + RANDOM.integers(0, 2, base.shape), 0, 255).astype(np.uint8)
     return make_image(noisy, stamp=tester.now())
+
+
+OK = 0
+AT_REST = (OK, 'at rest: no frame was checked')
+
+
+def said(reports, name):
+    """Return level and message of every report of a status."""
+    return [(status.level[0], status.message) for report in reports
+            for status in report.status if status.name == name]
 
 
 def values(status):
@@ -69,10 +81,29 @@ def test_a_covered_lens_is_told_on_health_and_diagnostics(tester, start_node, ti
         assert 'left: lens covered' in node.log() and 'right: lens' not in node.log()
 
         send(STREET, lambda: seen_left[-1].status[0].level == b'\x00', 'all well')
-        # No frames: what was seen once says nothing about now.
+        # No frames: what was seen once says nothing about now, and that is no fault.
         reports.clear()
-        tester.spin_until(lambda: reported('seer: left self-check', 3), 'stale')
+        tester.spin_until(lambda: AT_REST in said(reports, 'seer: left self-check'), 'rest')
+        assert not {level for report in reports for status in report.status
+                    if 'self-check' in status.name for level in status.level} - {OK}
     assert node.stop() == 0
+
+
+def test_its_status_stays_where_there_is_nothing_to_check(tester, start_node, tiny_model):
+    """For diagnostic_aggregator STALE is an error, as is a status that goes away."""
+    start_node('-r', '__node:=dozer', model=tiny_model)
+    name = 'dozer: self-check'
+    with tester.listening('/diagnostics', DiagnosticArray) as reports:
+        def tells(text):
+            reports.clear()
+            tester.spin_until(lambda: (OK, text) in said(reports, name), text)
+
+        tells(AT_REST[1])
+        assert tester.call(SetBool, '/dozer/enable', SetBool.Request(data=False)).success
+        tells('active, disabled by ~/enable: no frame was checked')
+        assert tester.call(SetBool, '/dozer/enable', SetBool.Request(data=True)).success
+        assert tester.change_state(Transition.TRANSITION_DEACTIVATE, '/dozer')
+        tells('inactive: no frame was checked')
 
 
 def test_a_node_in_a_namespace_has_it_in_the_names_of_its_statuses(

@@ -77,6 +77,19 @@ def test_empty_lists_are_what_people_mean_by_them(make_node):
     assert (settings.cameras, settings.classes, settings.regions) == (('',), (), {})
 
 
+@pytest.mark.parametrize(('written', 'word'), [
+    ('true', 'true'), ('false', 'false'), ('"true"', 'true'), ('auto', 'auto')])
+def test_rectified_may_be_written_as_a_truth_value_or_as_a_word(make_node, written, word):
+    assert read(make_node('-p', f'rectified:={written}')).rectified == {'': word}
+
+
+def test_named_cameras_are_rectified_each_for_itself(make_node):
+    node = make_node('-p', 'cameras:=[front, left]', '-p', 'left.rectified:=true')
+    declare_cameras(node, ['front', 'left'])
+    assert read(node).rectified == {'front': 'auto', 'left': 'true'}
+    assert strange_camera('rectified', ('front', 'left'))
+
+
 def test_what_changes_at_once_is_taken_over_and_the_rest_is_kept(make_node):
     old, new = read(make_node()), read(make_node(max_age=9.0, model='other', threads=3))
     live = old.live(new)
@@ -86,7 +99,8 @@ def test_what_changes_at_once_is_taken_over_and_the_rest_is_kept(make_node):
 @pytest.mark.parametrize('values', [
     {'image_transport': 'theora'}, {'input_size': [128]}, {'input_size': [-32, 32]},
     {'cameras': ['front', 'front']}, {'cameras': ['2nd']}, {'cameras': ['a/b']},
-    {'roi': [1, 2, 3]}, {'roi': [0, 0, 0, 5]}, {'roi': [-1, 0, 5, 5]}])
+    {'roi': [1, 2, 3]}, {'roi': [0, 0, 0, 5]}, {'roi': [-1, 0, 5, 5]},
+    {'rectified': 'maybe'}, {'rectified': 1}])
 def test_bad_values_are_refused_with_what_is_wanted(make_node, values):
     with pytest.raises(ValueError, match='want'):
         read(make_node(**values))

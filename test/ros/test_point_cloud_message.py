@@ -71,3 +71,10 @@ def test_what_is_not_given_is_unknown(predict, given):
 def test_topics_of_the_bundle(tasks, sureness, topics):
     assert {composite.topic for composite in composites_of(tasks, sureness)
             if composite.topic.startswith('points')} == topics
+
+
+def test_a_camera_info_is_there_for_each_task_and_needs_no_other():
+    found = {composite.topic: composite for composite in composites_of(('semseg', 'edge'), True)
+             if composite.kind is messages.CameraInfo}
+    assert {topic: one.needs + one.uses for topic, one in found.items()} == {
+        'semantic/camera_info': ('semseg',), 'boundary/camera_info': ('edge',)}

@@ -6,6 +6,7 @@ from test_pipeline import Camera, IMAGE, SECOND, wait_for
 
 from demt_perception.inference import Predictor
 from demt_perception.model_card import load_card
+from demt_perception.ros import pipeline as pipeline_module
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.engine_care import EngineCare, HungError, PERIOD, STUCK
 from demt_perception.ros.frame import Frame, Result
@@ -47,6 +48,27 @@ def test_a_publication_that_hangs_in_something_else_is_told_and_ends_the_process
     assert care.trouble.startswith('a publication has not come back for 6')
     with pytest.raises(HungError, match='publication'):
         looks(care, work.pipeline, 4, now)
+
+
+def test_a_publication_that_stop_does_not_wait_for_is_told_to_send_nothing_more(
+        work, monkeypatch):
+    monkeypatch.setattr(pipeline_module, 'PATIENCE', 0.2)
+    told, publish = [], work.camera.publish
+
+    def look(result):
+        told.append(result.given_up.is_set())
+        publish(result)
+        told.append(result.given_up.is_set())
+        return {}
+
+    work.camera.publish = look
+    hold_up(work, '')
+    wait_for(lambda: told)
+    work.pipeline.stop()
+    assert work.pipeline.publication_lost
+    work.camera.may_publish.set()
+    wait_for(lambda: not work.pipeline.publication_lost)
+    assert told == [False, True]
 
 
 @pytest.fixture

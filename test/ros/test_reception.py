@@ -5,13 +5,17 @@ from contextlib import contextmanager
 import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
-from node_testing import free_domain
+from builtin_interfaces.msg import Time
+from node_testing import free_domain, gradient_scene, make_image, node_in_this_process
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from test_rectification import LENS, make_info
 
 from demt_perception.ros.camera_model import focal_lengths
 from demt_perception.ros.frame_statistics import Statistics
+from demt_perception.ros.received_image import receive_image
 from demt_perception.ros.reception import Reception
 
 SWAPPED = ('front/image:=/left/image', 'left/image:=/front/image')
@@ -87,3 +91,74 @@ def test_a_camera_info_is_taken_for_the_image_that_the_topic_names(topic, k, d):
         info = reception.camera_info(1280, 720)
     assert (info.k[0], info.k[4], list(info.d)) == (*k, d)
     assert focal_lengths(info) == k
+
+
+def test_a_camera_info_is_taken_anew_for_what_the_images_are_said_to_be(monkeypatch):
+    """It may come only once, and who listens anew has it of the reception before."""
+    said = []
+    with listening('front/image:=/cam/image_raw', cameras=['front']) as (node, [before]):
+        monkeypatch.setattr(node, 'get_logger', lambda: type('Log', (), {
+            'info': said.append, 'warning': said.append}))
+
+        def anew(rectified, before):
+            reception = Reception(node, 'front/', False, Statistics(), lambda *arguments: None,
+                                  lambda *arguments: None, rectified, before)
+            return reception, reception.camera_info(1280, 720).k[0]
+
+        before._on_camera_info(make_info())
+        before._on_camera_info(make_info())
+        assert len(said) == 2, 'once: what it is taken for, and what that means'
+        assert said[0].startswith('/cam/image_raw is taken as not rectified, by its name')
+        assert 'neither the name of the topic nor front.rectified says' in said[1]
+        said.clear()
+        rectified, k = anew('true', before)
+        assert k == 1020
+        rectified._on_camera_info(make_info())
+        assert len(said) == 1 and 'rectified, as the parameter front.rectified says' in said[0]
+        said.clear()
+        again, k = anew('true', rectified)
+        again._on_camera_info(make_info())
+        assert (k, said) == (1020, [])
+        assert anew('auto', again)[1] == 1155.9
+
+
+def test_what_images_are_said_to_be_changes_at_once(tiny_model):
+    with node_in_this_process(tiny_model) as node:
+        node.on_configure(None)
+        node.on_activate(None)
+        camera, = node._perception.cameras
+        camera.reception._on_camera_info(make_info())
+        for value, k in ((True, 1020), ('auto', 1155.9)):
+            result, = node.set_parameters([Parameter('rectified', value=value)])
+            assert result.successful
+            assert camera.reception.camera_info(1280, 720).k[0] == k
+        result, = node.set_parameters([Parameter('rectified', value='maybe')])
+        assert 'want one of auto, true, false' in result.reason
+
+
+def test_of_images_that_wait_only_the_head_is_read_and_what_is_wrong_is_counted():
+    submitted, drops, statistics = [], [], Statistics()
+    good = serialize_message(make_image(gradient_scene(96, 160), stamp=Time(sec=7, nanosec=1)))
+    bad = serialize_message(make_image(gradient_scene(96, 160), encoding='foo8'))
+    with listening(cameras=[]) as (node, _):
+        reception = Reception(node, '', False, statistics, lambda *frame: submitted.append(frame),
+                              lambda reason, text: drops.append(reason))
+        for data in (good, good[:50], bad):
+            reception._on_image(data)
+    (message, stamp), = submitted
+    assert (stamp, reception.newest) == (7_000_000_001, 7_000_000_001)
+    assert message.data.obj is good, 'nothing is copied'
+    assert drops == ['malformed', 'unknown_encoding']
+    assert statistics.snapshot().received == 3
+
+
+def test_pixels_that_are_worked_on_can_be_written(tiny_model):
+    """As those of rclpy's messages can."""
+    scene = gradient_scene(96, 160)
+    with node_in_this_process(tiny_model) as node:
+        node.on_configure(None)
+        camera, = node._perception.cameras
+        card = node._perception._predictors.whole.card
+        picture = camera.look(receive_image(serialize_message(make_image(scene))), card)
+        picture.bgr[:] += 1
+        assert (picture.bgr == scene + 1).all()

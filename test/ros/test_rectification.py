@@ -11,6 +11,7 @@ from demt_perception.ros.rectification import (
     camera_of,
     describe_image,
     is_rectified,
+    judge_rectified,
     unknown_lens,
 )
 
@@ -42,9 +43,24 @@ def rectified_point(info, u, v):
     ('/camera/image_rect', True), ('/camera/image_rect_color', True), ('/rect/image', True),
     ('/zed/rgb/color/rect/image', True), ('/a/image_rectified', True), ('image_rect_raw', True),
     ('/camera/image_raw', False), ('/camera/image', False), ('/direct/image', False),
-    ('/rectangle/image', False), ('/correct/image', False)])
+    ('/rectangle/image', False), ('/correct/image', False),
+    ('/robot_rect/cam/image_raw', False), ('/rect/cam/image_raw', False),
+    ('/robot_rect/image', False), ('/camera_rect/image_raw/compressed', False),
+    ('/cam/image_rect/compressed', True), ('/rectified/image/compressed', True),
+    ('/camera/image_undistorted', False)])
 def test_names_of_rectified_topics(topic, rectified):
     assert is_rectified(topic) is rectified
+
+
+@pytest.mark.parametrize(('topic', 'wanted', 'rectified', 'says'), [
+    ('/a/image_rect', 'auto', True, 'by its name'), ('/a/image', 'auto', False, 'by its name'),
+    ('/a/image_rect', 'false', False, 'as the parameter front.rectified says'),
+    ('/a/image_undistorted', 'true', True, 'as the parameter front.rectified says')])
+def test_the_parameter_counts_before_the_name(topic, wanted, rectified, says):
+    judged, text = judge_rectified(topic, wanted, 'front.rectified')
+    assert judged is rectified
+    assert says in text
+    assert (' not rectified' in text) is not rectified
 
 
 def test_of_a_rectified_image_nothing_is_left_to_rectify():
