@@ -98,10 +98,11 @@ def test_damaged_messages(bench):
 
         with bench.every(0.05, send):
             bench.report(lambda report: report.level == WARN and (
-                'nothing arrives' in report.text or 'unknown_encoding' in report.text))
+                'malformed: ' in report.text or 'unknown_encoding' in report.text))
         bench.recover()
     bench.report(lambda report: report.level == OK, 'all well', feed=True)
-    bench.saw('WARN: no frame, though somebody publishes; or the encoding that is not known')
+    bench.saw('WARN with the number of bytes and what is wrong; counted as malformed, or as an '
+              'unknown encoding')
 
 
 @fault('A camera_info that lies', 'NaN, zeros, negative focal lengths, the size of other images')
