@@ -102,8 +102,8 @@ def test_damaged_messages(bench):
                 or 'nothing arrives' in report.text))   # of no bytes at all
         bench.recover()
     bench.report(lambda report: report.level == OK, 'all well', feed=True)
-    bench.saw('WARN with what is wrong; counted as malformed, or as an unknown encoding; of no bytes '
-              'at all: no frame, though somebody publishes')
+    bench.saw('WARN with what is wrong; counted as malformed, or as an unknown encoding; of no '
+              'bytes at all: no frame, though somebody publishes')
 
 
 @fault('A camera_info that lies', 'NaN, zeros, negative focal lengths, the size of other images')
