@@ -115,12 +115,13 @@ def declare_parameters(node: Node) -> None:
 def declare_cameras(node: Node, cameras: Iterable[str]) -> None:
     """Declare the parameters of named cameras, as far as they are not."""
     for camera in cameras:
-        if camera and not node.has_parameter(_roi(camera)):
-            node.declare_parameter(_roi(camera), [0, 0, 0, 0], ParameterDescriptor(
+        if camera and not node.has_parameter(_own(camera, 'roi')):
+            node.declare_parameter(_own(camera, 'roi'), [0, 0, 0, 0], ParameterDescriptor(
                 description=f'{_roi_text(f" of {camera}")}; changes at once'))
-            declare_number(node, _scale(camera), 1.0, *NUMBERS['depth_scale'], ParameterDescriptor(
-                description=f'{_scale_text(f" of {camera}")}; changes at once'))
-            node.declare_parameter(_rectified(camera), 'auto', ParameterDescriptor(
+            scale = ParameterDescriptor(
+                description=f'{_scale_text(f" of {camera}")}; changes at once')
+            declare_number(node, _own(camera, 'depth_scale'), 1.0, *NUMBERS['depth_scale'], scale)
+            node.declare_parameter(_own(camera, 'rectified'), 'auto', ParameterDescriptor(
                 description=f'{_rectified_text(f" of {camera}")}; changes at once',
                 dynamic_typing=True))
 
@@ -147,17 +148,17 @@ def read_settings(get: Callable[[str], Any]) -> Settings:
 
     cameras = cameras_of(checked('cameras'))
     size = tuple(checked('input_size'))
-    regions = {camera: tuple(checked(_roi(camera))) for camera in cameras}
+    regions = {camera: tuple(checked(_own(camera, 'roi'))) for camera in cameras}
     return Settings(
         cameras, get('model'), get('engine'), get('threads'), size if any(size) else None,
         checked('image_transport'), float(checked('output_scale')), float(checked('max_age')),
         float(checked('no_frame_timeout')), get('confidence'), get('match_aspect'),
         get('precision'), tuple(name for name in get('classes') if name),
         {camera: region for camera, region in regions.items() if any(region)},
-        {camera: float(checked(_scale(camera))) for camera in cameras},
+        {camera: float(checked(_own(camera, 'depth_scale'))) for camera in cameras},
         {task.name: get(_every(task.topic)) for task in TASKS.values()},
         get('points.decimation'),
-        {camera: _word(checked(_rectified(camera))) for camera in cameras})
+        {camera: _word(checked(_own(camera, 'rectified'))) for camera in cameras})
 
 
 def value_trouble(name: str, value: Any) -> str:
@@ -206,25 +207,18 @@ def _roi_text(of: str) -> str:
             '[0, 0, 0, 0]: all of it')
 
 
-def _roi(camera: str) -> str:
-    return f'{camera}.roi' if camera else 'roi'
+def _own(camera: str, name: str) -> str:
+    """Return the name of a camera's own parameter."""
+    return f'{camera}.{name}' if camera else name
 
 
 def _scale_text(of: str) -> str:
     return f'depth{of} is multiplied by it: demt calibrate-depth finds it'
 
 
-def _scale(camera: str) -> str:
-    return f'{camera}.depth_scale' if camera else 'depth_scale'
-
-
 def _rectified_text(of: str) -> str:
     return (f'whether the image{of} is rectified, so that P of camera_info holds, and not K and '
             'D: true, false, or auto: by the name of its topic')
-
-
-def _rectified(camera: str) -> str:
-    return f'{camera}.rectified' if camera else 'rectified'
 
 
 def _word(value: Any) -> Any:
