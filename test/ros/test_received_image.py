@@ -63,7 +63,7 @@ def test_big_endian_messages_are_read():
 def test_what_is_cut_off_anywhere_is_refused():
     data = serialize_message(make_image(SCENE, frame_id='lens'))
     for size in (*range(100), len(data) - 5):
-        with pytest.raises(BadImageError, match='no whole Image|no message') as caught:
+        with pytest.raises(BadImageError, match=r'no whole Image|no message') as caught:
             receive_image(data[:size])
         assert caught.value.reason == 'malformed'
 
