@@ -113,7 +113,7 @@ class EngineCare:
     def _look_at_publication(self, pipeline: Pipeline, step: float) -> str:
         """Return what is wrong with it where that is new."""
         told = bool(self._held_up), self._topic
-        seconds, topic = pipeline.publication_hangs(step)
+        seconds, topic = pipeline.publication.hangs(step)
         self._stuck = self._stuck + step if seconds and not topic else 0.0
         if self._stuck > STUCK:
             raise HungError(f'a publication has not come back for {seconds:.1f} s')

@@ -65,7 +65,7 @@ class Perception:
             RuntimeError: a publication of before has not come back.
         """
         # It may still fill the messages that the cameras keep, under the stamp of its old frame.
-        if any(pipeline.publication_lost for pipeline in self._pipelines):
+        if any(pipeline.publication.lost for pipeline in self._pipelines):
             raise RuntimeError(self._lost_text())
         self._pipeline = Pipeline(self._predictors, self.cameras)
         self._pipeline.start()

@@ -11,8 +11,7 @@ An engine may hang, and its thread cannot be ended. It is given up: what it may 
 thrown away, and another thread goes on as soon as there are other predictors.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 import threading
 import time
 from typing import Any, NamedTuple
@@ -22,21 +21,11 @@ from demt_perception.inference.scheduling import FairSlots
 from demt_perception.inference.spare_threads import Work
 from demt_perception.inference.task_sets import TaskSets
 from demt_perception.model_card import ModelCard
-from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.failures import Failures
-from demt_perception.ros.frame import (
-    check_age,
-    check_given_up,
-    Frame,
-    Picture,
-    Result,
-    Source,
-    Wanted,
-)
-from demt_perception.ros.frame_slot import FrameSlot
-from demt_perception.ros.frame_statistics import PUBLISH
+from demt_perception.ros.frame import check_age, Frame, Picture, Result, Source, Wanted
+from demt_perception.ros.frame_guard import guard, words
 from demt_perception.ros.hang_watch import HangWatch
-from demt_perception.ros.stamps import age_seconds
+from demt_perception.ros.publication import Publication
 
 TIMES, FEWEST = 20.0, 2.0
 """An engine hangs when it takes so many times what it usually takes, and so many seconds. Twice as
@@ -44,9 +33,6 @@ many after each that hung, until one gives a result."""
 
 FIRST = 60.0
 """The same for the first picture of a size, which a GPU may have to be prepared for."""
-
-PUBLICATION = 10.0
-"""Seconds for the publication of a frame; none takes one, but where a subscriber holds it up."""
 
 PATIENCE = 5.0
 """Seconds that ``stop`` waits for the work in hand."""
@@ -75,7 +61,11 @@ class _Worker:
 
 
 class Pipeline:
-    """Runs a model on the newest frames of cameras; started and stopped once."""
+    """Runs a model on the newest frames of cameras; started and stopped once.
+
+    Attributes:
+        publication: of what it makes.
+    """
 
     def __init__(self, predictors: TaskSets, cameras: Sequence[Source]) -> None:
         """Keep the parts; ``start`` begins.
@@ -86,22 +76,18 @@ class Pipeline:
         """
         self._predictors = predictors
         self._arrived: FairSlots[Source, Frame] = FairSlots(cameras)
-        self._ready: FrameSlot[Result] = FrameSlot()
+        self.publication = Publication()
         self._changed = threading.Condition()   # who is at work with which predictors
         self._worker: _Worker | None = None
         self._lost: list[Work] = []
         self._hung_in_a_row = 0
         self._failures = Failures()   # of these predictors, since the last success
         self._works = False   # whether these predictors have given a result
-        self._publishing = HangWatch()
-        self._published: Source | None = None   # whose frame is, or was the last
-        self._publication = Work(self._run_publication, name='publication')
-        self._given_up = threading.Event()   # the publication
 
     def start(self) -> None:
         """Start both threads."""
         self._worker = _Worker(self._run_inference)
-        self._publication.start()
+        self.publication.thread.start()
 
     def stop(self) -> None:
         """Finish the work in hand, throw away what waits, and end both threads.
@@ -109,15 +95,15 @@ class Pipeline:
         One that does not come back from its work within ``PATIENCE`` is given up: see ``lost``.
         """
         self._arrived.close()
-        self._ready.close()
+        self.publication.results.close()
         with self._changed:
             worker = self._worker
-        for thread in [self._publication] + ([worker.thread] if worker else []):
+        for thread in [self.publication.thread] + ([worker.thread] if worker else []):
             thread.join(PATIENCE)
             if thread.is_alive():
                 self._lost.append(thread)
-                if thread is self._publication:   # it sends nothing more when it comes back
-                    self._given_up.set()
+                if thread is self.publication.thread:   # it sends nothing more when it comes back
+                    self.publication.given_up.set()
         if worker is not None:
             with self._changed:
                 worker.given_up = True
@@ -154,14 +140,6 @@ class Pipeline:
         self._lost = [thread for thread in self._lost if thread.is_alive()]
         return len(self._lost)
 
-    @property
-    def publication_lost(self) -> bool:
-        """Tell whether the publication was given up, and has not come back.
-
-        Then it may still write into the messages that its cameras keep.
-        """
-        return self._given_up.is_set() and self._publication.is_alive()
-
     def give_up_hung(self, step: float) -> str:
         """Give up the inference thread where it hangs; return why, '' where it does not.
 
@@ -189,14 +167,6 @@ class Pipeline:
             camera.report_drop('engine_hung', text)
         return text if hopeless else ''
 
-    def publication_hangs(self, step: float) -> tuple[float, str]:
-        """Return for how many seconds a publication has hung, 0 for none; ``step`` as above.
-
-        And the topic that it is sending on; '' where it does something else.
-        """
-        seconds, camera = self._publishing.look(step), self._published
-        return seconds, camera.sending if seconds and camera else ''
-
     @property
     def failure(self) -> str:
         """Return why the engine counts as broken: it fails on each frame; '' where it does not."""
@@ -211,19 +181,12 @@ class Pipeline:
         return seconds * 2 ** min(self._hung_in_a_row, 8)
 
     def _run_inference(self, worker: _Worker) -> None:
-        while not worker.given_up and self._ready.wait_empty() and (
+        results = self.publication.results
+        while not worker.given_up and results.wait_empty() and (
                 taken := self._arrived.take(self._predictors.together)):
             for result in self._infer(worker, taken):
-                if self._ready.wait_empty():
-                    self._ready.put(result)
-
-    def _run_publication(self) -> None:
-        while (result := self._ready.take()) is not None:
-            self._published = result.camera
-            self._publishing.enter(PUBLICATION)
-            with _guard([result.camera], 'publish_error', _report):
-                self._publish(result)
-            self._publishing.leave()
+                if results.wait_empty():
+                    results.put(result)
 
     def _infer(self, worker: _Worker, taken: Sequence[tuple[Source, Frame]]) -> list[Result]:
         """Return what frames of different cameras give; nothing where the worker was given up."""
@@ -253,7 +216,7 @@ class Pipeline:
 
         jobs = []
         for camera, frame in taken:
-            with _guard([camera], 'engine_error', drop):
+            with guard(camera, 'engine_error', drop):
                 job = _prepare(camera, frame, predictors.whole.card)
                 if job is not None:
                     jobs.append(job)
@@ -272,7 +235,7 @@ class Pipeline:
                     if worker.given_up:
                         return []
             for job in batch:
-                with _guard([job.camera], 'engine_error', drop):
+                with guard(job.camera, 'engine_error', drop):
                     results += self._run(predictors, [job])
         return results
 
@@ -296,11 +259,11 @@ class Pipeline:
             self._count(predictors, str(error))
             raise
         except Exception as error:   # of a library below it
-            self._count(predictors, _words(error))
+            self._count(predictors, words(error))
             raise
         self._count(predictors)
         return [Result(job.camera, job.frame, predictions, job.picture.camera_info,
-                       job.wanted.topics, job.stages, time.monotonic(), self._given_up)
+                       job.wanted.topics, job.stages, time.monotonic(), self.publication.given_up)
                 for job, predictions in zip(jobs, made, strict=True)]
 
     def _count(self, predictors: TaskSets, failure: str = '') -> None:
@@ -309,22 +272,6 @@ class Pipeline:
                 return
             self._failures = self._failures.another(failure) if failure else Failures()
             self._works |= not failure
-
-    @staticmethod
-    def _publish(result: Result) -> None:
-        begin, camera = time.monotonic(), result.camera
-        check_given_up(result)
-        check_age(camera, result.frame)
-        sending = camera.publish(result)
-        age = age_seconds(camera.now(), result.frame.stamp)
-        stages = {**result.stages, **result.predictions.timings,
-                  'handover': begin - result.done, 'publish': sum(sending.values()),
-                  **{PUBLISH + topic: seconds for topic, seconds in sending.items()}}
-        if age is not None:
-            stages['total'] = age
-            # From the camera's stamp to our callback: what the transport takes.
-            stages['receive'] = age - (time.monotonic() - result.frame.received)
-        camera.statistics.process(stages)
 
 
 def _prepare(camera: Source, frame: Frame, card: ModelCard) -> Job | None:
@@ -337,26 +284,3 @@ def _prepare(camera: Source, frame: Frame, card: ModelCard) -> Job | None:
     picture = camera.look(frame.message, card)
     return Job(camera, frame, wanted, picture, {
         'wait': begin - frame.received, 'convert': time.monotonic() - begin})
-
-
-@contextmanager
-def _guard(cameras: Sequence[Source], reason: str,
-           drop: Callable[[Source, str, str], None]) -> Iterator[None]:
-    """Keep the thread alive whatever frames of cameras do to it; drop them for a reason."""
-    try:
-        yield
-        return
-    except BadImageError as error:
-        reason, text = error.reason, str(error)
-    except Exception as error:
-        text = _words(error)
-    for camera in cameras:
-        drop(camera, reason, text)
-
-
-def _words(error: Exception) -> str:
-    return f'{type(error).__name__}: {error}'
-
-
-def _report(camera: Source, reason: str, text: str) -> None:
-    camera.report_drop(reason, text)

@@ -100,4 +100,4 @@ def hold_up(work, topic):
     work.camera.may_publish.clear()
     work.camera.sending = topic
     work.send()
-    wait_for(lambda: work.pipeline._publishing._turn % 2)
+    wait_for(lambda: work.pipeline.publication._watch._turn % 2)

@@ -13,7 +13,8 @@ from demt_perception.inference.task_sets import TaskSets
 from demt_perception.ros import failures
 from demt_perception.ros.engine_care import EngineCare, HungError, LOADING, LONGEST, PERIOD
 from demt_perception.ros.frame import Picture
-from demt_perception.ros.pipeline import FEWEST, FIRST, PUBLICATION
+from demt_perception.ros.pipeline import FEWEST, FIRST
+from demt_perception.ros.publication import HANGS_AFTER
 
 
 @pytest.fixture
@@ -266,7 +267,7 @@ def test_while_nothing_is_at_work_only_a_lost_engine_is_a_trouble(work, monkeypa
     assert failing.trouble == failing.name == ''
     work.fail = None
     hold_up(work, '/node/depth/image')
-    _, now = looks(held_up, work.pipeline, PUBLICATION + 1)
+    _, now = looks(held_up, work.pipeline, HANGS_AFTER + 1)
     assert held_up.name == 'publication_hung'
     held_up.look(None, now)
     assert held_up.trouble == held_up.name == ''

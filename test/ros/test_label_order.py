@@ -155,15 +155,15 @@ def test_while_a_publication_is_lost_the_node_does_not_become_active(tiny_model,
             return {}
 
         monkeypatch.setattr(camera, 'publish', publish)
-        pipeline._ready.put(make_lost_result(camera, pipeline, tiny_model))
+        pipeline.publication.results.put(make_lost_result(camera, pipeline, tiny_model))
         assert inside.wait(20)
         perception.deactivate()
-        assert pipeline.publication_lost
+        assert pipeline.publication.lost
         assert node.on_activate(None) == TransitionCallbackReturn.FAILURE
         assert 'a publication has not come back' in node._failure
         assert node._state == 'inactive'
         go_on.set()
-        pipeline._publication.join(20)
+        pipeline.publication.thread.join(20)
         assert sent == [True]
         perception.activate(False)   # it has come back
         assert perception._pipeline is not pipeline
@@ -171,5 +171,5 @@ def test_while_a_publication_is_lost_the_node_does_not_become_active(tiny_model,
 
 def make_lost_result(camera, pipeline, model):
     result = make_result(model, load_card(model))
-    return replace(result, camera=camera, given_up=pipeline._given_up,
+    return replace(result, camera=camera, given_up=pipeline.publication.given_up,
                    frame=Frame(result.frame.message, 0, 0.0))

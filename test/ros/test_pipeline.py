@@ -284,7 +284,8 @@ def test_stop_ends_both_threads_at_any_moment(predictor):
         for _ in range(n % 4):
             pipeline.submit(node, IMAGE, 1)
         pipeline.stop()
-        assert not pipeline._publication.is_alive() and not pipeline._worker.thread.is_alive()
+        assert not pipeline.publication.thread.is_alive()
+        assert not pipeline._worker.thread.is_alive()
         threads.append({thread for thread in threading.enumerate() if thread.name == 'spare'})
         pipeline.submit(node, IMAGE, 1)
     assert len(threads[0]) > 1 and set.union(*threads) == threads[0], 'they are used again'

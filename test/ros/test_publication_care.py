@@ -11,7 +11,7 @@ from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.engine_care import EngineCare, HungError, PERIOD, STUCK
 from demt_perception.ros.frame import Frame, Result
 from demt_perception.ros.frame_statistics import Statistics
-from demt_perception.ros.pipeline import PUBLICATION
+from demt_perception.ros.publication import HANGS_AFTER
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def work(tiny_model):
 def test_a_subscriber_that_holds_up_a_publication_is_told_and_ends_nothing(work):
     hold_up(work, '/node/depth/image')
     care = EngineCare()
-    wanted, now = looks(care, work.pipeline, PUBLICATION - 1)
+    wanted, now = looks(care, work.pipeline, HANGS_AFTER - 1)
     assert not wanted
     assert care.trouble == care.name == ''
     news = []
@@ -43,7 +43,7 @@ def test_a_subscriber_that_holds_up_a_publication_is_told_and_ends_nothing(work)
 def test_a_publication_that_hangs_in_something_else_is_told_and_ends_the_process(work):
     hold_up(work, '')
     care = EngineCare()
-    _, now = looks(care, work.pipeline, PUBLICATION + STUCK - 2)
+    _, now = looks(care, work.pipeline, HANGS_AFTER + STUCK - 2)
     assert care.name == 'publication_hung'
     assert care.trouble.startswith('a publication has not come back for 6')
     with pytest.raises(HungError, match='publication'):
@@ -65,9 +65,9 @@ def test_a_publication_that_stop_does_not_wait_for_is_told_to_send_nothing_more(
     hold_up(work, '')
     wait_for(lambda: told)
     work.pipeline.stop()
-    assert work.pipeline.publication_lost
+    assert work.pipeline.publication.lost
     work.camera.may_publish.set()
-    wait_for(lambda: not work.pipeline.publication_lost)
+    wait_for(lambda: not work.pipeline.publication.lost)
     assert told == [False, True]
 
 
