@@ -121,7 +121,7 @@ $(STAMPS)/runtime: requirements/demo.lock | $(STAMPS)/venv
 	@echo '[2/4] installing ROS 2, the inference engines and OpenCV (about 1 minute)'
 	@sed -n '/^setuptools==/,/[^\\]$$/p' $< > $(VENV)/setuptools.lock
 	@$(PY) -m pip install -q $(HASHED) -r $(VENV)/setuptools.lock
-	@$(PY) requirements/pip_progress.py $(VENV)/pip-runtime.log 119 $(HASHED) \
+	@$(PY) requirements/pip_progress.py $(VENV)/pip-runtime.log 120 $(HASHED) \
 	  --no-binary empy --no-build-isolation --use-pep517 -r $<
 	@touch $@
 

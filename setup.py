@@ -39,7 +39,7 @@ setup(
     # would shadow that one.
     install_requires=['setuptools', 'numpy', 'PyYAML'],
     extras_require={
-        'cpu': ['opencv-python-headless', 'onnxruntime', 'openvino'],
+        'cpu': ['opencv-python-headless', 'onnxruntime', 'openvino', 'tqdm'],
         # A ROS 2 (Kilted) from wheels, where none is installed; versions as in requirements/.
         'ros': [f'{name}; platform_machine == "x86_64" and sys_platform == "linux"' for name in (
             'ros-rclpy==9.1.2', 'ros-rmw-fastrtps-cpp==9.3.3', 'ros-sensor-msgs==5.5.1',

@@ -17,9 +17,9 @@ import time
 from demt_perception.bags import open_bag
 from demt_perception.bags.camera_topics import all_cameras
 from demt_perception.inference import DEFAULT_MODEL, find_model, Predictor
+from demt_perception.inference.memory import keep_freed_memory
 from demt_perception.model_card import load_card
 from demt_perception.ros.offline.frames import look, read_frames
-from demt_perception.ros.offline.jobs import keep_memory
 from demt_perception.ros.offline.processing import Options, process, Progress
 from demt_perception.ros.offline.recording import Recorder
 
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument('--compression', default='lz4')
     parser.add_argument('--repeat', type=int, default=3)
     args = parser.parse_args()
-    keep_memory()
+    keep_freed_memory()
     options = Options(args.model, {'engine': args.engine, 'threads': args.threads},
                       outputs=tuple(args.outputs), compression=args.compression)
     card = load_card(find_model(args.model))

@@ -54,6 +54,12 @@ def free_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture
+def any_batch(monkeypatch):
+    """Have several images run at once wherever that can be, however slow it is."""
+    monkeypatch.setattr('demt_perception.inference.batching.SPEED_UP', 0)
+
+
+@pytest.fixture
 def closes_of(monkeypatch):
     """Return a function of a class: the list of its objects that are closed from then on."""
     def watch(kind):

@@ -124,8 +124,21 @@ def test_the_extra_of_the_generated_world_brings_all_that_it_imports(distributio
             assert named.get(name, name) in brought, f'{path.name} imports {name}'
 
 
+def test_the_extra_of_the_cpu_brings_what_the_verbs_import(distribution):
+    """What it does not has a remedy of its own, see ``cli.main.INSTALL``."""
+    from demt_perception.cli.main import INSTALL
+    named = {'cv2': 'opencv-python-headless', 'yaml': 'PyYAML'}
+    brought = {re.split(r'[=;<>]', line)[0] for line in [
+        *distribution.install_requires, *distribution.extras_require['cpu']]}
+    for path in sorted((PACKAGE / 'cli').glob('*.py')):
+        for name in imported(path) - sys.stdlib_module_names - {'demt_perception'}:
+            assert named.get(name, name) in brought or '.[' in INSTALL[name] or (
+                name in ('rclpy', 'onnx')), f'{path.name} imports {name}'
+
+
 def test_what_ros_has_and_we_import_is_declared():
     ros = re.compile(r'rclpy|launch(_\w+)?|ament_index_python|cv_bridge|rcl_interfaces|'
+                     r'builtin_interfaces|'
                      r'\w+_(msgs|srvs)')
     declared = {element.text for element in manifest() if element.tag.endswith('depend')}
     for path in [*SOURCES, *sorted((ROOT / 'launch').glob('*.py'))]:
@@ -148,12 +161,38 @@ def test_layers(folders, modules):
 
 def test_the_lower_layers_do_not_know_the_upper_ones():
     above = {'inference': ('ros', 'cli', 'bags', 'training', 'networks'),
-             'bags': ('ros', 'cli'), 'networks': ('training', 'inference', 'ros', 'cli'),
-             'training': ('ros', 'cli')}
+             'bags': ('ros', 'cli', 'bench', 'inference', 'training', 'networks'),
+             'networks': ('training', 'inference', 'ros', 'cli'),
+             'training': ('ros', 'cli', 'bench'), 'ros': ('cli', 'bench')}
     for lower, uppers in above.items():
         for path in sorted((PACKAGE / lower).rglob('*.py')):
             for upper in uppers:
                 assert f'demt_perception.{upper}' not in path.read_text(), path
+
+
+def test_a_bag_is_read_without_the_package_of_inference():
+    """Nor by way of other modules of ours: it would bring cv2 and the engines."""
+    modules = {'.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'):
+               path for path in SOURCES}
+    left = [name for name in modules if name.startswith('demt_perception.bags')]
+    seen = set(left)
+    while left:
+        for name in known_modules(modules[left.pop()], modules) - seen:
+            assert not name.startswith('demt_perception.inference'), f'{name} by {sorted(seen)}'
+            seen.add(name)
+            left.append(name)
+
+
+def known_modules(path: Path, modules: dict[str, Path]) -> set[str]:
+    """Names of those of our modules that a file imports, anywhere in it, and their packages."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f'{node.module}.{alias.name}' for alias in node.names)}
+    parents = {name.rsplit('.', count)[0] for name in names for count in range(name.count('.'))}
+    return (names | parents) & modules.keys()
 
 
 def test_every_requirement_is_pinned():

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from shared_data import SHARED
 
 from demt_perception.inference import Predictor
 from demt_perception.model_card import file_sha256, load_card, WEIGHTS
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / 'models'
 SHIPPED = {'demt_driving_fast': ('research', 0.55), 'demt_driving_open': ('Apache-2.0', 0.5)}
 """What the licence says, and a CamVid mIoU that the card does not fall below."""
-CAMVID = ROOT.parent / 'shared' / 'data' / 'camvid'
+CAMVID = SHARED / 'data' / 'camvid'
 SKY, BUILDING, ROAD = 0, 1, 3
 
 

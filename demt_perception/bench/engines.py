@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from demt_perception.bench import EAGER
 from demt_perception.bench.energy import Rapl, Sensor
 from demt_perception.bench.figures import spread
-from demt_perception.bench.progress import Progress
 from demt_perception.bench.results import BenchError, Combination, Measurement, Start
-from demt_perception.bench.worker import EAGER, Job
+from demt_perception.bench.worker import Job
 from demt_perception.bench.workers import Worker
 from demt_perception.inference import parity
 from demt_perception.model_card import load_card
+from demt_perception.progress import Progress
 
 ROUNDS = 10
 """Turns into which the seconds of a combination are cut."""

@@ -4,7 +4,6 @@ import importlib
 from pathlib import Path
 
 from demt_perception.bench.figures import spread
-from demt_perception.bench.progress import Progress
 from demt_perception.bench.results import (
     BenchError,
     Combination,
@@ -15,6 +14,7 @@ from demt_perception.bench.results import (
 from demt_perception.bench.worker import Job
 from demt_perception.bench.workers import Worker
 from demt_perception.model_card import load_card
+from demt_perception.progress import Progress
 
 
 def measure_node(
@@ -43,7 +43,7 @@ def measure_node(
     """
     importlib.import_module('rclpy')  # before three processes fail for want of it
     from demt_perception.ros.bench.run import run_bench, Setup
-    from demt_perception.ros.demo.processes import DemoError
+    from demt_perception.ros.processes import ProcessError
 
     name = f'{engine} {precision}, {image_size[1]}x{image_size[0]}'
     cache = folder / 'node_cache'
@@ -56,7 +56,7 @@ def measure_node(
         found = run_bench(
             Setup(str(model), engine, precision, threads, input_size, image_size, source, cache),
             rate, seconds, folder, lambda text: progress.show(f'{name}: {text}'))
-    except DemoError as error:
+    except ProcessError as error:
         raise BenchError(str(error)) from error
     finally:
         progress.close()

@@ -7,8 +7,6 @@ in JSON, one object a line, on standard input and output.
 from dataclasses import dataclass
 import json
 import os
-from pathlib import Path
-import re
 import sys
 import time
 from typing import Any, Protocol
@@ -16,16 +14,14 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from demt_perception.bench import EAGER
 from demt_perception.bench.results import Combination
 from demt_perception.inference import Predictor
-from demt_perception.inference.memory import keep_freed_memory
+from demt_perception.inference.memory import keep_freed_memory, resident_mb
 from demt_perception.inference.parity import Check
 from demt_perception.model_card import load_card, ModelCard
 from demt_perception.ros.bench.pictures import load_pictures
 from demt_perception.ros.outputs import outputs_of
-
-EAGER = 'torch-eager'
-"""Stands for the plain network in torch, which is no engine: what others are compared with."""
 
 COMPARED = 2
 """Pictures on which outputs are compared."""
@@ -149,15 +145,6 @@ def run_for(runner: Runner, seconds: float, warm: bool) -> dict[str, Any]:
             'ran': len(moments) + uncounted}
 
 
-def peak_memory_mb() -> float:
-    """Return the greatest resident memory of this process so far, MB; 0 where not told."""
-    try:
-        match = re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())
-    except OSError:
-        match = None
-    return int(match[1]) / 1024 if match else 0.0
-
-
 def obey(job: Job, runner: Runner, card: ModelCard, command: dict[str, Any]) -> dict[str, Any]:
     """Do what a command says and return the answer."""
     if 'run' in command:
@@ -168,7 +155,7 @@ def obey(job: Job, runner: Runner, card: ModelCard, command: dict[str, Any]) -> 
                   for name, value in runner.outputs(image).items() if name in card.outputs}
         np.savez(command['outputs'], **arrays)  # type: ignore[arg-type]
         return {}
-    return {'peak_mb': peak_memory_mb(), 'torch_loaded': 'torch' in sys.modules}
+    return {'peak_mb': resident_mb()[1], 'torch_loaded': 'torch' in sys.modules}
 
 
 def main() -> int:

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--topics', nargs='+', default=[], metavar='TOPIC', help='image topics '
                         '(default: those of all cameras in the bag)')
     parser.add_argument('--outputs', nargs='+', default=[], metavar='TOPIC', help="the node's "
-                        'topics to write, such as semantic or depth/image (default: all)')
+                        'topics to write, such as semantic or depth/image (default: all but '
+                        'points and what is below it; dense is never written)')
     parser.add_argument('--every', type=positive, default=1, metavar='N',
                         help='process every N-th image of each camera (default: 1)')
     parser.add_argument('--model', default='', help='model name or folder (default: the shipped '

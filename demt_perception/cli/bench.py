@@ -15,16 +15,15 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from demt_perception.bench import EAGER
 from demt_perception.cli.input_size import input_size
 from demt_perception.cli.outputs import check_file
 from demt_perception.cli.spreading import positive
 
 if TYPE_CHECKING:
     from demt_perception.bench.energy import Rapl, Sensor
-    from demt_perception.bench.progress import Progress
     from demt_perception.bench.results import Measurement, NodeMeasurement
-
-EAGER = 'torch-eager'
+    from demt_perception.progress import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,11 +113,11 @@ def run(args: argparse.Namespace) -> int:
 def _run_engines(args: argparse.Namespace, meter: 'Rapl | Sensor | None', folder: Path,
                  ) -> 'tuple[list[Measurement], dict[str, str]]':
     from demt_perception.bench.engines import combinations, measure
-    from demt_perception.bench.progress import Progress
     from demt_perception.bench.results import BenchError
     from demt_perception.bench.worker import Job
     from demt_perception.inference.cpu import default_threads
     from demt_perception.model_card import load_card
+    from demt_perception.progress import Progress
 
     progress = Progress()
     models = _models(args, folder, progress)
@@ -147,8 +146,8 @@ def _source(args: argparse.Namespace) -> str:
 def _run_node(args: argparse.Namespace, folder: Path,
               ) -> 'tuple[list[NodeMeasurement], dict[str, str]]':
     from demt_perception.bench.node import measure_node
-    from demt_perception.bench.progress import Progress
     from demt_perception.bench.results import BenchError
+    from demt_perception.progress import Progress
 
     progress = Progress()
     found, failures = [], {}

@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     scenes: list[tuple[Any, Camera]] = []
     for shot in shots:
         predictions = predictor.predict(shot.bgr, shot.focal)
-        scenes.append((predictions, camera_of(shot.bgr.shape[:2], shot.focal,
-                                              predictor.card.assumed_hfov, shot.centre)))
+        scenes.append((predictions, shot.camera or camera_of(
+            shot.bgr.shape[:2], shot.focal, predictor.card.assumed_hfov)))
     scale = _by_distances(scenes, args) if args.height is None else _by_height(scenes, args)
     assumed = shots[0].focal is None
     if args.json:

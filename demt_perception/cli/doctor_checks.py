@@ -61,12 +61,15 @@ def packages() -> Iterator[Finding]:
         if len(opencvs) > 1:
             yield bad(f'{" and ".join(opencvs)} are installed over one another in {folder}',
                       f'pip uninstall -y {" ".join(opencvs)}; pip install opencv-python-headless')
-    for name, purpose in (('torch', 'training'), ('onnx', 'export')):
+    for name, purpose, remedy in (
+            ('torch', 'to train, to export and for the engine torch',
+             "pip install '.[train]' in the repository"),
+            ('onnx', 'to export, to quantize, to calibrate and for the engines torch and tensorrt',
+             'pip install onnx')):
         try:
             yield good(f'{name} {metadata.version(name)}')
         except metadata.PackageNotFoundError:
-            yield note(f'no {name}: only needed for {purpose}',
-                       "pip install '.[train]' in the repository")
+            yield note(f'no {name}: only needed {purpose}', remedy)
 
 
 def _opencvs() -> dict[Path, list[str]]:
@@ -123,17 +126,15 @@ def models() -> Iterator[Finding]:
 
 
 def engines() -> Iterator[Finding]:
-    """Run the default model, else any other, else the tests' tiny one, on every engine."""
+    """Run the default model, else any other, on every engine."""
     from demt_perception.inference.engines import ENGINES, INSTALL
     from demt_perception.inference.models import DEFAULT_MODEL, list_models
 
     found = list_models()
-    tiny = Path(__file__).resolve().parents[2] / 'test' / 'data' / 'tiny_model'
-    folders = [*([found[DEFAULT_MODEL]] if DEFAULT_MODEL in found else []), *found.values(), tiny]
-    folder = next((f for f in folders if f.is_dir()), None)
-    if folder is None:
+    if not found:
         yield bad('no model to run', 'install a model: see above')
         return
+    folder = found.get(DEFAULT_MODEL) or next(iter(found.values()))
     working = 0
     for name in ENGINES:
         works, text = try_python('-c', RUN_ENGINE, str(folder), name)

@@ -6,9 +6,15 @@ from pathlib import Path
 import shutil
 
 from demt_perception.cli.finding import bad, Finding, good, note, try_python
-from demt_perception.ros.transport import profile_variable, transport_environment
+from demt_perception.ros.transport import (
+    MALLOC,
+    OWN,
+    profile_variable,
+    PROFILE_VARIABLES,
+    transport_environment,
+)
+from demt_perception.share import share_file
 
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 ENOUGH = 0.9
 MIB = 1 << 20
 # Four processes with the 64 MiB of config/fastdds.xml each.
@@ -24,18 +30,16 @@ def transport() -> Iterator[Finding]:
     if not try_python('-c', 'import rclpy, sensor_msgs.msg')[0]:
         yield note('not tried: no ROS 2')
         return
-    own = any(os.environ.get(name) for name in ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES))
+    own = any(os.environ.get(name) for name in OWN)
     yield _try_transport(
         'as set in this shell', os.environ, bad if own else note,
         'start the nodes by the launch files or `make demo`, which set the transport, or export '
         f"{profile_variable(os.environ)}, for every node, as the package's config/fastdds.xml")
     if not own:
-        from demt_perception.inference.models import share_folders
-
-        profile = next((p for folder in share_folders('config')
-                        if (p := folder / 'fastdds.xml').is_file()), None)
-        if profile is None:
-            yield bad("the package's config/fastdds.xml is not there", 'install it again')
+        try:
+            profile = share_file('config/fastdds.xml')
+        except FileNotFoundError as error:
+            yield bad("the package's config/fastdds.xml is not there", str(error))
             return
         ours = {**os.environ, **transport_environment(profile, os.environ)}
         yield _try_transport(f'with {profile}', ours, bad,
@@ -80,11 +84,10 @@ def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield note('no transport set: Fast DDS loses large best-effort images without a word',
                    'use the launch files or `make demo`, or export '
                    f"{profile_variable(environ)} as the package's config/fastdds.xml")
-    if 'MALLOC_MMAP_THRESHOLD_' not in environ:
-        yield note('MALLOC_MMAP_THRESHOLD_ is not set: every image is fresh memory, which costs '
-                   'milliseconds', 'export MALLOC_MMAP_THRESHOLD_=1073741824 '
-                   'MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864 '
-                   'MALLOC_ARENA_MAX=1')
+    first = next(iter(MALLOC))
+    if first not in environ:
+        yield note(f'{first} is not set: every image is fresh memory, which costs milliseconds',
+                   'export ' + ' '.join(f'{name}={value}' for name, value in MALLOC.items()))
 
 
 def limits(shared: Path = Path('/dev/shm'), kernel: Path = Path('/proc/sys/net')

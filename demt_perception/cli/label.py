@@ -6,9 +6,13 @@ command continues.
 """
 
 import argparse
+import sys
 
 from demt_perception.cli.data import LAYOUT_NAMES
 from demt_perception.cli.spreading import positive
+
+FEW = 0.3
+"""Share of labelled pixels below which something is wrong."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Label all pictures that are not labelled yet."""
     from demt_perception.training.config import Source
-    from demt_perception.training.labelling import label_pictures
+    from demt_perception.training.labelling.job import label_pictures
     from demt_perception.training.loading import open_source
     from demt_perception.training.teaching import Teacher
 
@@ -44,8 +48,18 @@ def run(args: argparse.Namespace) -> int:
     config = teachers[0].config
     dataset = open_source(Source(root=args.data, layout=args.layout, split=args.split), config,
                           ('semseg',))
-    count = label_pictures(dataset, teachers, args.out, tuple(args.size or config.size),
-                           least=args.least, scales=tuple(args.scales), temporal=not args.still,
-                           every=args.every)
-    print(f'{count} labelled pictures: {args.out}')
+    done = label_pictures(dataset, teachers, args.out, tuple(args.size or config.size),
+                          least=args.least, scales=tuple(args.scales), temporal=not args.still,
+                          every=args.every)
+    print(f'{done.pictures} labelled pictures: {args.out}')
+    if done.kept:
+        print('pixels that keep their label: ' + ', '.join(
+            f'{task} {share:.0%}' for task, share in done.kept.items()))
+    few = [task for task, share in done.kept.items() if share < FEW]
+    if few:
+        print(f'demt label: of {", ".join(few)} less than {FEW:.0%} of the pixels are labelled: '
+              + ('the teachers are unsure of these pictures; try a smaller --least' if args.still
+                 else 'the frames before and after contradict them, or the teachers are unsure; '
+                 'where pictures are no frames of clips give --still, and another --out'),
+              file=sys.stderr)
     return 0

@@ -49,12 +49,12 @@ INSTALL = {
     'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
     'torch': "pip install '.[train]' in the repository",
     'safetensors': "pip install '.[train]' in the repository",
-    'onnx': "pip install '.[train]' in the repository",
+    'onnx': 'pip install onnx',
     'onnxscript': "pip install '.[train]' in the repository",
     'bpy': RENDERING,
     'OpenEXR': RENDERING,
     'matplotlib': "pip install '.[plots]' in the repository",
-    'tqdm': "pip install '.[train]' in the repository",
+    'tqdm': 'pip install tqdm',
     'rclpy': 'source your ROS 2 setup, or see `demt doctor`',
 }
 

@@ -1,11 +1,12 @@
 """Pictures to check or calibrate on, out of whatever holds pictures."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
+
+T = TypeVar('T')
 
 
 def sample(source: str, count: int) -> list['np.ndarray']:
@@ -19,33 +20,32 @@ def sample(source: str, count: int) -> list['np.ndarray']:
         SourceError: it cannot be read, or is a camera.
         BadImageError: a recorded image is not valid.
     """
+    from demt_perception.ros.pixels import pixels_of
     from demt_perception.ros.sources import open_source, SourceError
 
     opened = open_source(source)
     if opened.live:
         raise SourceError(f'{opened.description}: want a folder of images, a video or a bag')
-    kept: list = []
+    return [pixels_of(image) for image in thinned(
+        (frame.image for frame in opened.frames()), count)]
+
+
+def thinned(items: Iterable[T], count: int) -> list[T]:
+    """Return up to ``count`` items, evenly spread; at least half as many where there are so many.
+
+    No more than one above that are kept on the way: how many will come is not known.
+    """
+    kept: list[T] = []
     step = 1
-    for index, frame in enumerate(opened.frames()):
+    for index, item in enumerate(items):
         if index % step == 0:
-            kept.append(frame.image)
-        if len(kept) > count:   # every other one, from now on too: its length is not known
+            kept.append(item)
+        if len(kept) > count:   # every other one, from now on too
             kept, step = kept[::2], step * 2
-    return [_pixels(image) for image in kept]
+    return kept
 
 
-def _pixels(image: 'np.ndarray') -> 'np.ndarray':
-    import numpy as np
-
-    if isinstance(image, np.ndarray):
-        return image
-    from demt_perception.ros.compressed import decode
-    from demt_perception.ros.conversions import to_bgr
-
-    return (decode if hasattr(image, 'format') else to_bgr)(image)
-
-
-def recorded_frames(source: str) -> 'Iterator[tuple[float, np.ndarray]]':
+def recorded_frames(source: str) -> Iterator[tuple[float, 'np.ndarray']]:
     """Yield (seconds, uint8 HxWx3 BGR picture) of a video file or a folder: the same every time.
 
     Raises:

@@ -1,19 +1,25 @@
 """Pictures from anywhere, with what is known of their camera."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
+
+from demt_perception.cli.sampling import thinned
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from demt_perception.inference.point_cloud import Camera
+
 
 class Shot(NamedTuple):
-    """A picture with what is known of its camera: (fx, fy) and (cx, cy), or None."""
+    """A picture with what is known of its camera: (fx, fy), and all of it, or None."""
 
     bgr: 'np.ndarray'
     focal: tuple[float, float] | None
-    centre: tuple[float, float] | None
+    camera: 'Camera | None'
 
 
 def find_shots(source: str, count: int, fx: float | None) -> Iterator[Shot]:
@@ -41,36 +47,35 @@ def find_shots(source: str, count: int, fx: float | None) -> Iterator[Shot]:
     else:
         opened = open_source(source)
         frames, live = opened.frames(), opened.live
-    kept: list[Any] = []
-    step = 1
-    for index, frame in enumerate(frames):
-        if index % step == 0:
-            kept.append(frame)
-        if live and len(kept) == count:
-            break
-        if len(kept) > count:   # every other one, from now on too: its length is not known
-            kept, step = kept[::2], step * 2
+    kept = list(islice(frames, count)) if live else thinned(frames, count)
     for frame in kept:
         yield _shot(frame, given)
 
 
 def _shot(frame: Any, given: tuple[float, float] | None) -> Shot:
-    import numpy as np
+    from demt_perception.ros.pixels import pixels_of
 
-    bgr, info = frame.image, frame.camera_info
-    if not isinstance(bgr, np.ndarray):
-        from demt_perception.ros.compressed import decode
-        from demt_perception.ros.conversions import to_bgr
-        bgr = (decode if hasattr(bgr, 'format') else to_bgr)(bgr)
+    bgr, info = pixels_of(frame.image), frame.camera_info
     if info is None:
         return Shot(bgr, given, None)
     from demt_perception.ros.camera_model import (
+        BadCameraInfoError,
         check_camera_info,
         focal_lengths,
         scaled_camera_info,
     )
-    from demt_perception.ros.rectification import describe_image, is_rectified
+    from demt_perception.ros.rectification import (
+        camera_of,
+        describe_image,
+        is_rectified,
+        unknown_lens,
+    )
     info = describe_image(info, is_rectified(frame.topic))   # as the node takes it
     check_camera_info(info, bgr.shape[1], bgr.shape[0])
     fitting = scaled_camera_info(info, bgr.shape[1], bgr.shape[0])
-    return Shot(bgr, given or focal_lengths(info), (fitting.k[2], fitting.k[5]))
+    camera = camera_of(fitting)
+    if camera is None:
+        raise BadCameraInfoError(f'{unknown_lens(fitting)}; or take image_rect of image_proc')
+    if given is not None:
+        camera = replace(camera, fx=given[0], fy=given[1])
+    return Shot(bgr, given or focal_lengths(info), camera)

@@ -11,8 +11,7 @@ from demt_perception.inference.engines.precision import SPEED_UP, speed_up
 
 
 def batch_engine(graph: bytes, single: Engine, count: int, order: tuple[str, int],
-                 size: tuple[int, int], build: Build,
-                 gain: float = SPEED_UP) -> tuple[Engine | None, str]:
+                 size: tuple[int, int], build: Build) -> tuple[Engine | None, str]:
     """Return an engine that takes several images at once, and one line why; None: not worth it.
 
     Measured against one image after the other, in turn. A batch has to be clearly faster, for its
@@ -25,7 +24,6 @@ def batch_engine(graph: bytes, single: Engine, count: int, order: tuple[str, int
         order: engine and threads, as of ``create_engine``.
         size: (height, width) of the input.
         build: how it is built and checked.
-        gain: as many times as fast it has to be.
     """
     if not batch_is_free(graph):
         return None, 'one by one: the graph takes one image at a time, export the model again'
@@ -43,10 +41,10 @@ def batch_engine(graph: bytes, single: Engine, count: int, order: tuple[str, int
             raise
         return None, f'one by one: {error}'
     said = f'{count} images at once are {ratio:.2f} times as fast as one by one'
-    if ratio >= gain:
+    if ratio >= SPEED_UP:
         return engine, said
     engine.close()
-    return None, f'one by one: {said}, want {gain:g}'
+    return None, f'one by one: {said}, want {SPEED_UP:g}'
 
 
 class _OneByOne:

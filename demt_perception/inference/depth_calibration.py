@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 
-from demt_perception.inference.point_cloud import Camera
+from demt_perception.inference.point_cloud import Camera, rays_at
 
 # Median absolute deviation to standard deviation of a normal distribution.
 _MAD = 1.4826
@@ -49,7 +49,7 @@ def predicted_distance(depth: np.ndarray, camera: Camera, region: tuple[int, int
 
     Args:
         depth: HxW float32, metres along Z, NaN where invalid.
-        camera: that took the picture; its distortion is left out of account.
+        camera: that took the picture.
         region: x, y, width, height in pixels of the picture.
 
     Raises:
@@ -66,9 +66,12 @@ def predicted_distance(depth: np.ndarray, camera: Camera, region: tuple[int, int
                                f'of {width * height} pixels: choose a place that is not sky, nor '
                                'nearer or farther than the model knows')
     middle = float(np.median(values))
-    ray = math.hypot(1, (x + width / 2 - 0.5 - camera.cx) / camera.fx,
-                     (y + height / 2 - 0.5 - camera.cy) / camera.fy)
-    return middle * ray, _MAD * float(np.median(np.abs(values - middle))) / middle
+    across, down = rays_at(camera, np.array(x + width / 2 - 0.5), np.array(y + height / 2 - 0.5))
+    if np.isnan(across):
+        raise CalibrationError(f'the lens shows nothing at the region {x},{y} {width}x{height}, '
+                               'by its distortion in camera_info: is that right?')
+    spread = _MAD * float(np.median(np.abs(values - middle))) / middle
+    return middle * math.hypot(1, across, down), spread
 
 
 def predicted_height(depth: np.ndarray, camera: Camera, ground: np.ndarray,
@@ -79,7 +82,7 @@ def predicted_height(depth: np.ndarray, camera: Camera, ground: np.ndarray,
 
     Args:
         depth: HxW float32, metres along Z, NaN where invalid.
-        camera: that took the picture; its distortion is left out of account.
+        camera: that took the picture.
         ground: HxW bool, True where the picture shows ground.
         generator: draws the points.
 
@@ -94,8 +97,12 @@ def predicted_height(depth: np.ndarray, camera: Camera, ground: np.ndarray,
     some = generator.choice(rows.size, min(_POINTS, rows.size), replace=False)
     rows, columns = rows[some], columns[some]
     z = depth[rows, columns].astype(np.float64)
-    points = np.stack([(columns - camera.cx) / camera.fx * z,
-                       (rows - camera.cy) / camera.fy * z, z], 1)
+    across, down = rays_at(camera, columns, rows)
+    points = np.stack([across * z, down * z, z], 1)
+    points = points[~np.isnan(across)]
+    if len(points) < _FEWEST_PIXELS:
+        raise CalibrationError(f'the lens shows ground at {len(points)} points, by its distortion '
+                               'in camera_info: is that right?')
     best = np.zeros(len(points), bool)
     for _ in range(_TRIES):
         three = points[generator.choice(len(points), 3, replace=False)]
@@ -147,21 +154,18 @@ def halves(mask: np.ndarray) -> list[np.ndarray]:
             mask & (grid_x > across), mask & (grid_x <= across)]
 
 
-def camera_of(size: tuple[int, int], focal: tuple[float, float] | None, hfov: float,
-              centre: tuple[float, float] | None = None) -> Camera:
-    """Return the camera of a picture of (height, width).
+def camera_of(size: tuple[int, int], focal: tuple[float, float] | None, hfov: float) -> Camera:
+    """Return a camera for a picture of (height, width) of which no camera_info tells.
 
     Args:
         size: of the picture.
         focal: (fx, fy) in pixels; None: of a horizontal field of view of ``hfov`` degrees.
         hfov: see above.
-        centre: principal point (cx, cy); None: the picture's middle.
     """
     height, width = size
     if focal is None:
         focal = (width / 2 / math.tan(math.radians(hfov) / 2),) * 2
-    cx, cy = ((width - 1) / 2, (height - 1) / 2) if centre is None else centre
-    return Camera(*focal, cx, cy)
+    return Camera(*focal, (width - 1) / 2, (height - 1) / 2)
 
 
 def shrink_mask(mask: np.ndarray, by: int) -> np.ndarray:

@@ -1,7 +1,11 @@
-"""What the C library does with memory that is freed; nothing where it is not glibc."""
+"""Memory of processes: what the C library does with freed memory, and how much they have.
+
+Only glibc is told anything.
+"""
 
 import ctypes
 import functools
+from pathlib import Path
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -38,6 +42,23 @@ def return_freed_memory() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+def resident_mb(process: int | str = 'self') -> tuple[float, float]:
+    """Return the resident memory of a process, now and at its peak, in MB of 2**20 bytes.
+
+    Zeros where the system does not tell, and of a process that is gone.
+
+    Args:
+        process: its id.
+    """
+    try:
+        text = Path(f'/proc/{process}/status').read_text(errors='replace')
+        values = dict(line.split(':', 1) for line in text.splitlines())
+        now, peak = (int(values[key].split()[0]) / 1024 for key in ('VmRSS', 'VmHWM'))
+    except (OSError, KeyError, ValueError):
+        return 0.0, 0.0
+    return now, peak
 
 
 @functools.cache

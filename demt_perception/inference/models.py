@@ -2,26 +2,11 @@
 
 import os
 from pathlib import Path
-import sys
 
 from demt_perception.model_card import CARD_FILE, ModelCardError
+from demt_perception.share import share_folders
 
 DEFAULT_MODEL = 'demt_driving_fast'
-SHARE = Path('share', 'demt_perception')
-
-
-def share_folders(name: str) -> list[Path]:
-    """Return where a folder of the package's files may be, ``models`` or ``config``.
-
-    The source tree comes first: whoever runs from it means its files, not those of an older
-    installation. Then what ament or pip installed.
-    """
-    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    return [
-        Path(__file__).resolve().parents[2] / name,
-        *(Path(prefix) / SHARE / name for prefix in prefixes if prefix),
-        Path(sys.prefix) / SHARE / name,
-    ]
 
 
 def model_folders() -> list[Path]:

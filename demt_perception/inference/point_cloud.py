@@ -61,11 +61,24 @@ def make_rays(camera: Camera, size: tuple[int, int], step: int = 1) -> Rays:
         size: (height, width) of the picture.
         step: of ``decimate``.
     """
-    x = (np.arange(0, size[1], step)[None, :] - camera.cx) / camera.fx
-    y = (np.arange(0, size[0], step)[:, None] - camera.cy) / camera.fy
+    x, y = rays_at(camera, np.arange(0, size[1], step)[None, :],
+                   np.arange(0, size[0], step)[:, None])
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def rays_at(camera: Camera, columns: np.ndarray, rows: np.ndarray) -> Rays:
+    """Return x and y at Z = 1 of places in a picture, float64; NaN where the lens shows nothing.
+
+    Args:
+        camera: that took the picture.
+        columns: in pixels, of any shape.
+        rows: in pixels, of a shape that broadcasts with it. Without distortion each result has the
+            shape of its own argument.
+    """
+    x, y = (columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy
     if camera.model:
         x, y = undistort(camera.model, camera.distortion, *np.broadcast_arrays(x, y))
-    return x.astype(np.float32), y.astype(np.float32)
+    return x, y
 
 
 def fill_points(points: np.ndarray, rays: Rays, depth: np.ndarray, bgr: np.ndarray,

@@ -94,8 +94,11 @@ def normals(raw: np.ndarray, size: Size) -> np.ndarray:
 
     Interpolated vectors are too short, so each is made unit again, in strips of rows that fit
     the cache: 2.0 ms; on whole planes it takes 8. Where opposite normals cancel out exactly the
-    result is zero: there is no direction.
+    result is zero: there is no direction. Nor is there where the small one is zero, which would
+    take the direction of its neighbours: where depth has none, normals have none.
     """
+    nowhere = no_direction(raw)
+    holes = nearest(nowhere, size) if nowhere.any() else None
     x, y, z = (linear(channel, size) for channel in raw)
     out = np.empty((*size, 3), np.float32)
     rows = max(1, STRIP_PIXELS // size[1])
@@ -109,9 +112,16 @@ def normals(raw: np.ndarray, size: Size) -> np.ndarray:
         cv2.accumulateSquare(zs, length)
         cv2.sqrt(length, length)
         np.maximum(length, np.float32(SHORTEST), out=length)
+        if holes is not None:   # 0.4 ms
+            length[holes[strip] != 0] = np.inf
         cv2.merge((cv2.divide(xs, length, xs), cv2.divide(ys, length, ys),
                    cv2.divide(zs, length, zs)), out[strip])
     return out
+
+
+def no_direction(raw: np.ndarray) -> np.ndarray:
+    """Return hxw uint8, 1 where 3xhxw normals are zero."""
+    return np.logical_not(raw.any(0)).view(np.uint8)
 
 
 def normals_color(raw: np.ndarray, size: Size) -> np.ndarray:

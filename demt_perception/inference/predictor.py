@@ -23,7 +23,7 @@ from demt_perception.inference.engines import (
     PicturePath,
 )
 from demt_perception.inference.engines.building import Build
-from demt_perception.inference.engines.precision import SPEED_UP, Trial
+from demt_perception.inference.engines.precision import Trial
 from demt_perception.inference.graph_file import read_graph
 from demt_perception.inference.graph_outputs import needed_outputs, split_checked
 from demt_perception.inference.input_size import check_input_size, fit_input_size
@@ -210,12 +210,11 @@ class Predictor:
         """Return how many images are run at once: see ``batch_with``."""
         return self._batch_size if self._batch is not None else 1
 
-    def batch_with(self, count: int, gain: float = SPEED_UP) -> str:
+    def batch_with(self, count: int) -> str:
         """Prepare to run so many images at once, where that is faster; return one line why.
 
         Args:
             count: images, 2 and more.
-            gain: as many times as fast as one by one it has to be.
         """
         with self._lock:
             if self._batch is not None:
@@ -225,7 +224,7 @@ class Predictor:
                 return 'one by one: pictures are prepared on the GPU, one at a time'
             self._batch, why = batch_engine(
                 self._graph(), self.engine, count, self._like_this, self.input_size,
-                self._checked(Build()), gain)
+                self._checked(Build()))
             self._batch_size = count
         return why
 

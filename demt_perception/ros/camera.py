@@ -10,15 +10,15 @@ from demt_perception.inference.rates import due
 from demt_perception.model_card import ModelCard
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import cropped_camera_info, focal_lengths
-from demt_perception.ros.compressed import decode
-from demt_perception.ros.conversions import to_bgr
 from demt_perception.ros.frame import check_given_up, Picture, Result, Wanted
 from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, Snapshot, Statistics
 from demt_perception.ros.namesakes import namesake_text
 from demt_perception.ros.outlet import Outlet
 from demt_perception.ros.parameters import Settings
 from demt_perception.ros.pipeline import Pipeline
+from demt_perception.ros.pixels import pixels_of
 from demt_perception.ros.reception import Reception
+from demt_perception.ros.rectification import unknown_lens
 from demt_perception.ros.self_check import CameraCheck, HEALTH
 from demt_perception.ros.stamps import since_stamp
 
@@ -27,7 +27,7 @@ class Camera:
     """Exists while the node is configured.
 
     Its methods up to ``frame_age`` are for the executor's thread; the rest is what the pipeline's
-    threads call (``pipeline.Source``).
+    threads call (``frame.Source``).
 
     Attributes:
         name: of the parameter ``cameras``; '' where there is only one, without a name.
@@ -131,7 +131,7 @@ class Camera:
 
     def look(self, message: Any, card: ModelCard) -> Picture:
         """Return the pixels of a message that are to be analysed; raises BadImageError."""
-        bgr = (to_bgr if hasattr(message, 'encoding') else decode)(message)
+        bgr = pixels_of(message)
         if not bgr.flags.writeable:   # bgr8 as it came: of bytes, which libraries may warn of
             bgr = bgr.copy()
         height, width = bgr.shape[:2]
@@ -139,7 +139,7 @@ class Camera:
         region, info = self.settings.regions.get(self.name), None
         if reception is not None:
             reception.note_size(width, height)
-            info = reception.camera_info(width, height)
+            info = reception.camera_info(message.header, width, height)
         if region is None:
             return Picture(bgr, info, None if info is None else focal_lengths(info))
         if trouble := _region_trouble(self.name, region, width, height):
@@ -183,6 +183,10 @@ class Camera:
                     'camera driver, to an optical frame that TF knows')
             if self.statistics.note('no_frame_id', text) and self._node.context.ok():
                 self._node.get_logger().warning(text)
+        if 'points' in result.wanted and result.camera_info is not None and (
+                text := unknown_lens(result.camera_info)):
+            # The log said it when it came.
+            self.statistics.note('unknown_lens', f'{text}; use image_rect of image_proc')
         sending = self._outlet.publish(result, tasks, self.settings.decimation)
         check_given_up(result)
         return sending | self.self_check.look(result, self.name in self.settings.regions)

@@ -8,11 +8,9 @@ import cv2
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from demt_perception.ros.camera_info_file import fit_camera_info
-from demt_perception.ros.compressed import checked_size, decode
+from demt_perception.ros.compressed import checked_size, decode, TRANSPORTS
 from demt_perception.ros.conversions import check_image, to_bgr
 from demt_perception.ros.sources import Frame, SourceError
-
-TRANSPORTS = ('raw', 'compressed')
 
 
 def preparation(transport: str, calibration: CameraInfo | None) -> Callable[[Frame], Frame]:

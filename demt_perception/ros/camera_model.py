@@ -10,6 +10,9 @@ from typing import Any
 
 from demt_perception.inference.distortion import FISHEYE, is_known
 
+_LEAST_FOCAL = 0.05
+"""Of the width. A pinhole would see 168 degrees with it, and no fish-eye has so little."""
+
 
 class BadCameraInfoError(ValueError):
     """A camera_info cannot be used with the images beside it; the text says why."""
@@ -37,6 +40,23 @@ def check_camera_info(info: Any, width: int, height: int) -> None:
         raise BadCameraInfoError(
             f'camera_info has focal lengths {fx:g} and {fy:g}, want positive pixels: the camera '
             'is not calibrated, run camera_calibration')
+    _check_placeholder(info)
+
+
+def _check_placeholder(info: Any) -> None:
+    """Refuse what drivers send that know no calibration: a unit matrix, no principal point."""
+    fx, fy = _focal(info)
+    least = _LEAST_FOCAL * info.width
+    if min(fx, fy) < least:
+        raise BadCameraInfoError(
+            f'camera_info has focal lengths {fx:g} and {fy:g} for a width of {info.width}, want '
+            f'{least:g} pixels and more: it looks like a placeholder, run camera_calibration')
+    matrix, across, down = (('P', info.p[2], info.p[6]) if _by_projection(info) else
+                            ('K', info.k[2], info.k[5]))
+    if across == down == 0:
+        raise BadCameraInfoError(
+            f'camera_info has its principal point ({matrix}) at 0, 0, the upper left corner: it '
+            'looks like a placeholder, run camera_calibration')
 
 
 def focal_lengths(info: Any) -> tuple[float, float]:
@@ -63,8 +83,10 @@ def cropped_camera_info(info: Any, left: int, top: int, width: int, height: int)
 def scaled_camera_info(info: Any, width: int, height: int) -> Any:
     """Return a copy of a checked camera_info for the same view at another size.
 
-    Region of interest and binning are worked into K and P. The copy is shallow: replace its
-    header, do not write into it.
+    Region of interest and binning are worked into K and P as ``sensor_msgs/CameraInfo`` has it.
+    The size then changes about the image's corner, as images are resized, and not about the centre
+    of its first pixel, where coordinates begin. The copy is shallow: replace its header, do not
+    write into it.
     """
     new = copy.copy(info)
     left, top, right, bottom = _region(info)
@@ -73,14 +95,17 @@ def scaled_camera_info(info: Any, width: int, height: int) -> Any:
         new.roi = type(info.roi)()
         return new
     x, y = width / (right - left), height / (bottom - top)
+    # By how much an image's pixel grows moves its centre, too.
+    right_by = (x * max(info.binning_x, 1) - 1) / 2
+    down_by = (y * max(info.binning_y, 1) - 1) / 2
     new.width, new.height = width, height
     new.binning_x = new.binning_y = 0
     new.roi = type(info.roi)()
     k, p = info.k, info.p
-    new.k = [k[0] * x, k[1] * x, (k[2] - left * k[8]) * x,
-             k[3] * y, k[4] * y, (k[5] - top * k[8]) * y, *k[6:]]
-    new.p = [p[0] * x, p[1] * x, (p[2] - left * p[10]) * x, p[3] * x,
-             p[4] * y, p[5] * y, (p[6] - top * p[10]) * y, p[7] * y, *p[8:]]
+    new.k = [k[0] * x, k[1] * x, (k[2] - left * k[8]) * x + right_by * k[8],
+             k[3] * y, k[4] * y, (k[5] - top * k[8]) * y + down_by * k[8], *k[6:]]
+    new.p = [p[0] * x, p[1] * x, (p[2] - left * p[10]) * x + right_by * p[10], p[3] * x,
+             p[4] * y, p[5] * y, (p[6] - top * p[10]) * y + down_by * p[10], p[7] * y, *p[8:]]
     return new
 
 
@@ -96,9 +121,11 @@ def is_distorted(info: Any) -> bool:
 
 def _focal(info: Any) -> tuple[float, float]:
     """Return those of the image: K's where the lens is still in it, see ``rectification``."""
-    if (info.p[0] or info.p[5]) and not is_distorted(info):
-        return info.p[0], info.p[5]
-    return info.k[0], info.k[4]
+    return (info.p[0], info.p[5]) if _by_projection(info) else (info.k[0], info.k[4])
+
+
+def _by_projection(info: Any) -> bool:
+    return bool(info.p[0] or info.p[5]) and not is_distorted(info)
 
 
 def _region(info: Any) -> tuple[int, int, int, int]:

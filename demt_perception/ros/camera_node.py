@@ -27,8 +27,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from demt_perception.ros.camera_frames import preparation, TRANSPORTS
+from demt_perception.ros.camera_frames import preparation
 from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
+from demt_perception.ros.compressed import TRANSPORTS
 from demt_perception.ros.conversions import ImageFiller
 from demt_perception.ros.ending import end_at_once, PATIENCE, spin_until
 from demt_perception.ros.number_parameter import declare_number

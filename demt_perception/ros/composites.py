@@ -16,9 +16,9 @@ from demt_perception.inference.point_cloud import decimate
 from demt_perception.ros.camera_model import scaled_camera_info
 from demt_perception.ros.conversions import ImageFiller
 from demt_perception.ros.optional_messages import demt_msgs
-from demt_perception.ros.outputs import Output, OUTPUTS
+from demt_perception.ros.outputs import ALIGNED, CAMERA_INFOS, Output, OUTPUTS
 from demt_perception.ros.point_cloud import CloudFiller
-from demt_perception.tasks import TASKS
+from demt_perception.ros.rectification import camera_of
 
 
 class View:
@@ -111,33 +111,30 @@ def _make_dense(view: View) -> Any:
 
 
 def _make_points(view: View) -> Any:
-    if view.camera_info is None:   # a guess would put obstacles where there are none
+    camera = None if view.camera_info is None else camera_of(view.camera_info)
+    if camera is None:   # a guess would put obstacles where there are none
         return None
     if 'points' not in view.kept:
         view.kept['points'] = CloudFiller()
     return view.kept['points'].fill(
-        view.predictions, view.camera_info, view.header, view.decimation,
+        view.predictions, camera, view.header, view.decimation,
         {output.attribute for output in view.outputs})
 
 
-def _make_decimated(topic: str, attribute: str, view: View) -> Any:
+def _make_decimated(output: Output, view: View) -> Any:
     """Return an image of the pixels that the cloud has points of."""
-    if topic not in view.kept:
-        view.kept[topic] = ImageFiller(Image(), 'mono8')
-    return view.kept[topic].fill(
-        decimate(getattr(view.predictions, attribute), view.decimation), view.header)
+    if output.topic not in view.kept:
+        view.kept[output.topic] = ImageFiller(Image(), output.encoding)
+    return view.kept[output.topic].fill(
+        decimate(getattr(view.predictions, output.attribute), view.decimation), view.header)
 
 
 # In the order of publication, after the images.
 COMPOSITES = (
-    # Beside each task's images: where RViz and image_transport look for it.
-    *(Composite(f'{task.topic}/camera_info', CameraInfo, lambda view: view.camera_info,
-                (task.name,)) for task in TASKS.values()),
+    *(Composite(topic, CameraInfo, lambda view: view.camera_info, (task,))
+      for topic, task in CAMERA_INFOS.items()),
     Composite('dense', demt_msgs and demt_msgs.DensePrediction, _make_dense),
-    # What Nav2's semantic segmentation layer takes: one size, one stamp, one frame.
-    *(Composite(topic, Image, partial(_make_decimated, topic, attribute), ('semseg',),
-                sureness=attribute == 'confidence')
-      for topic, attribute in (('points/semantic', 'semantic'),
-                               ('points/confidence', 'confidence'))),
+    *(Composite(output.topic, Image, partial(_make_decimated, output), (output.task,),
+                sureness=output.sureness) for output in ALIGNED),
     Composite('points', PointCloud2, _make_points, ('depth',), ('semseg',)),
 )

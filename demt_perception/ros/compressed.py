@@ -18,6 +18,9 @@ from demt_perception.inference.preprocess import check_size
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.conversions import convert, ENCODINGS
 
+TRANSPORTS = ('raw', 'compressed')
+"""Of image_transport, those that the nodes know: Image and CompressedImage."""
+
 _JPEG_END = b'\xff\xd9'
 _BAYER = 'bayer_'
 

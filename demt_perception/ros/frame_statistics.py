@@ -16,6 +16,9 @@ NOT_DUE, NOT_WANTED = 'not_due', 'not_wanted'
 """Events: why a frame is idle. It was not the turn of a task that somebody subscribes to, see
 ``rates``; or nobody subscribes to an output."""
 
+LOST, INFOS = 'lost_in_transport', 'camera_infos'
+"""Events: images that did not come through, see ``input_watch``; and camera_infos that came."""
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -1,15 +1,22 @@
 """Turns the node's state and statistics into a verdict and key-value pairs. No rclpy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from demt_perception.ros.frame_statistics import NOT_DUE, NOT_WANTED, PUBLISH, Snapshot
+from demt_perception.ros.frame_statistics import (
+    INFOS,
+    LOST,
+    NOT_DUE,
+    NOT_WANTED,
+    PUBLISH,
+    Snapshot,
+)
 
 OK, WARN, ERROR = 0, 1, 2  # levels of diagnostic_msgs/DiagnosticStatus
 
 # Drops that are as they should be: more frames came than the model can do.
 _NORMAL = ('superseded',)
-_NORMAL_EVENTS = ('camera_infos', 'resolution_changed', 'lost_in_transport', NOT_DUE, NOT_WANTED)
+_NORMAL_EVENTS = (INFOS, 'resolution_changed', LOST, NOT_DUE, NOT_WANTED)
 
 
 @dataclass(frozen=True)
@@ -139,16 +146,6 @@ def values(inference: Inference, snapshot: Snapshot, age: float | None, memory: 
     pairs |= {'last_frame_age_s': 'unknown' if age is None else f'{age:.3f}',
               'rss_mb': f'{memory:.0f}'}
     return {key: str(value) for key, value in pairs.items()}
-
-
-def memory_mb() -> float:
-    """Return the resident set of this process in MB; 0 where the system does not tell."""
-    try:
-        with open('/proc/self/status', encoding='ascii') as file:
-            lines: Mapping[str, str] = dict(line.split(':', 1) for line in file)
-        return int(lines['VmRSS'].split()[0]) / 1024
-    except (OSError, KeyError, ValueError):
-        return 0.0
 
 
 def _counted(snapshot: Snapshot, name: str) -> str:

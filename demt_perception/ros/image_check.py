@@ -15,9 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_info, is_distorted
-from demt_perception.ros.compressed import decode
-from demt_perception.ros.conversions import to_bgr
-from demt_perception.ros.rectification import is_rectified
+from demt_perception.ros.pixels import pixels_of
+from demt_perception.ros.rectification import describe_image, is_rectified
 from demt_perception.ros.silence import (
     COMPRESSED,
     discovery_hint,
@@ -103,7 +102,7 @@ def check_topic(node: Node, name: str) -> Iterator[Row]:
 def _content(topic: str, watched: Watched) -> Iterator[Row]:
     message = watched.images[-1]
     try:
-        picture = (decode if isinstance(message, CompressedImage) else to_bgr)(message)
+        picture = pixels_of(message)
     except BadImageError as error:
         yield 'BAD', f'{topic}: {error}', (
             'set the camera driver to bgr8, rgb8, mono8, yuv422_yuy2 or a bayer encoding, or put '
@@ -119,12 +118,13 @@ def _content(topic: str, watched: Watched) -> Iterator[Row]:
             'calibrate by camera_calibration and publish camera_info beside the images, or fix '
             'the scale by `demt calibrate-depth`')
         return
+    described = describe_image(info, is_rectified(topic))   # as the node takes it
     try:
-        check_camera_info(info, width, height)
+        check_camera_info(described, width, height)
     except BadCameraInfoError as error:
         yield 'BAD', f'{watched.info_topic}: {error}', 'calibrate by camera_calibration'
         return
-    if not is_distorted(info) or is_rectified(topic):
+    if not is_distorted(described):
         yield 'GOOD', f'{watched.info_topic}: a calibration that fits the images', ''
         return
     moved = bending(info)

@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import qos_check_compatible, QoSCompatibility, QoSProfile
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from demt_perception.ros.frame_statistics import Snapshot
+from demt_perception.ros.frame_statistics import INFOS, LOST, Snapshot
 from demt_perception.ros.silence import (
     discovery_hint,
     fewer_images_text,
@@ -18,8 +18,6 @@ from demt_perception.ros.silence import (
     transport_cure,
 )
 
-LOST = 'lost_in_transport'
-INFOS = 'camera_infos'
 # Fewer are lost on any network now and then.
 _LOST_SHARE = 0.05
 # Reports over which images and camera_infos are compared, and how many fewer are too few.

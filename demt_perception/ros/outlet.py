@@ -151,7 +151,12 @@ class Outlet:
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def _announce(self, card: ModelCard, topics: Iterable[str]) -> None:
-        """Publish the labels of a model on those topics that last had others."""
+        """Publish the labels of a model on those topics that last had others.
+
+        A result without classes has none to tell: it may be the last of a model before.
+        """
+        if 'semseg' not in card.tasks:
+            return
         labels = card.name, card.classes, card.palette
         for topic in _LABELS.keys() & topics:
             publisher = self._publishers.get(topic)

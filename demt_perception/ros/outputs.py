@@ -43,6 +43,15 @@ OUTPUTS = (
     Output('human_parts/color', 'human_parts_color', 'rgb8', 'human_parts'),
 )
 
+# Of the pixels that belong to the points: what Nav2's semantic segmentation layer takes.
+ALIGNED = (
+    Output('points/semantic', 'semantic', 'mono8', 'semseg'),
+    Output('points/confidence', 'confidence', 'mono8', 'semseg', sureness=True),
+)
+
+# Beside each task's images, where RViz and image_transport look for it: task by topic.
+CAMERA_INFOS = {f'{task.topic}/camera_info': task.name for task in TASKS.values()}
+
 
 def outputs_of(tasks: Collection[str], given: Collection[str] = (),
                sureness: bool = True) -> tuple[Output, ...]:

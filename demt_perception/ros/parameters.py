@@ -11,10 +11,10 @@ from rclpy.parameter import Parameter
 
 from demt_perception.inference import DEFAULT_MODEL, ENGINES, PRECISIONS
 from demt_perception.inference.preprocess import SHORTEST_SIDE
+from demt_perception.ros.compressed import TRANSPORTS
 from demt_perception.ros.number_parameter import declare_number, number_trouble
 from demt_perception.tasks import TASKS
 
-TRANSPORTS = ('raw', 'compressed')
 RECTIFIED = ('auto', 'true', 'false')
 _OWN = ('roi', 'depth_scale', 'rectified')   # of each named camera
 NUMBERS = {'output_scale': (0.01, 4.0), 'max_age': (0.0, 1e9), 'no_frame_timeout': (0.1, 3600.0),

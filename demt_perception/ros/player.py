@@ -20,7 +20,7 @@ from rosgraph_msgs.msg import Clock
 
 from demt_perception.bags import Bag, BagError, open_bag, Topic
 from demt_perception.bags.camera_topics import COMPRESSED_IMAGE, IMAGE
-from demt_perception.ros.offline.ahead import ahead
+from demt_perception.ros.ahead import ahead
 
 CLOCK_PERIOD = 0.025
 """Seconds between two messages on ``/clock``."""

@@ -23,7 +23,6 @@ from demt_perception.inference.point_cloud import (
     Rays,
 )
 from demt_perception.inference.resize import shrink
-from demt_perception.ros.rectification import camera_of
 
 POINT = 4 * len(FIELDS)
 _TYPES = {'f4': PointField.FLOAT32, 'u4': PointField.UINT32}
@@ -41,13 +40,13 @@ class CloudFiller:
         self._key: tuple[Any, ...] = ()
         self._rays: Rays
 
-    def fill(self, predictions: Predictions, camera_info: Any, header: Any, step: int,
+    def fill(self, predictions: Predictions, camera: Camera, header: Any, step: int,
              given: Collection[str]) -> Any:
         """Return the message of a frame; valid until the next call.
 
         Args:
             predictions: with depth.
-            camera_info: of the predictions' pixels, see ``rectification.describe_image``.
+            camera: of the predictions' pixels, see ``rectification.camera_of``.
             header: of the camera image.
             step: every how many pixels and rows there is a point.
             given: names of other predictions that there are: without ``semantic`` points are
@@ -60,7 +59,7 @@ class CloudFiller:
         depth = decimate(predictions.depth, step)
         bgr = decimate(shrink(predictions.image, size), step)
         self.message.header = header
-        fill_points(self._points(*depth.shape), self._rays_of(camera_of(camera_info), size, step),
+        fill_points(self._points(*depth.shape), self._rays_of(camera, size, step),
                     depth, bgr, label, confidence)
         return self.message
 

@@ -11,8 +11,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_info, is_distorted
 from demt_perception.ros.conversions import check_image
-from demt_perception.ros.frame_statistics import Statistics
-from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
+from demt_perception.ros.frame_statistics import INFOS, LOST, Statistics
+from demt_perception.ros.input_watch import InputWatch
 from demt_perception.ros.own_group import own_group
 from demt_perception.ros.received_image import receive_image
 from demt_perception.ros.rectification import describe_image, judge_rectified, unknown_lens
@@ -24,6 +24,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
+# Newest camera_infos that an image is still looked up in: what may wait is one image.
+_INFOS_KEPT = 10
 # Longer than a camera_info needs to be discovered: before, its absence says nothing.
 _FRAMES_WITHOUT_INFO = 60
 
@@ -75,6 +77,8 @@ class Reception:
         self._told: str = '' if before is None else before._told
         self._sent: Any = None if before is None else before._sent   # as it was sent
         self._info: Any = None   # of the images as they are
+        self._by_stamp: dict[tuple[int, int], Any] = {}   # the newest of them
+        self._strange_frame = False   # whether it was said
         if self._sent is not None:
             self._info = describe_image(self._sent, self._rectified)
         base = self._topic.removesuffix('/compressed') if compressed else self._topic
@@ -96,9 +100,18 @@ class Reception:
         self._node.destroy_subscription(self._images)
         self._node.destroy_subscription(self._infos)
 
-    def camera_info(self, width: int, height: int) -> Any:
-        """Return the camera_info if it suits images of this size, else None: thread-safe."""
-        info = self._info
+    def camera_info(self, header: Any, width: int, height: int) -> Any:
+        """Return the camera_info of an image if it suits its size, else None: thread-safe.
+
+        That of the same stamp, for a lens that zooms or a region that moves; where there is none,
+        the newest.
+
+        Args:
+            header: std_msgs/Header of the image.
+            width: of the image, pixels.
+            height: likewise.
+        """
+        info = self._by_stamp.get(_stamp(header), self._info)
         if info is None:
             self._without_info += 1
             self._statistics.note('focal_assumed')
@@ -115,6 +128,13 @@ class Reception:
                     f'{error}; until then, depth rests on the field of view that the model card '
                     'assumes')
             return None
+        there, here = info.header.frame_id, header.frame_id
+        if there and here and there != here and not self._strange_frame:
+            self._strange_frame = True
+            self._node.get_logger().warning(
+                f'{self._info_topic} is of frame {there!r}, the images of {self._topic} are of '
+                f'{here!r}: is it the camera_info of another camera? It counts, and outputs keep '
+                'the frame of the images')
         return info
 
     def note_size(self, width: int, height: int) -> None:
@@ -150,6 +170,9 @@ class Reception:
             self._told = self._how
             self._tell(described)
         self._sent, self._info = info, described
+        self._by_stamp[_stamp(info.header)] = described
+        if len(self._by_stamp) > _INFOS_KEPT:
+            del self._by_stamp[next(iter(self._by_stamp))]
 
     def _tell(self, described: CameraInfo) -> None:
         """Say what the images are taken for, and what that means for what they give."""
@@ -184,6 +207,10 @@ def _read(data: bytes) -> Any:
     message = receive_image(data)
     check_image(message)
     return message
+
+
+def _stamp(header: Any) -> tuple[int, int]:
+    return header.stamp.sec, header.stamp.nanosec
 
 
 def _remapped_or(node: LifecycleNode, name: str, otherwise: str) -> str:

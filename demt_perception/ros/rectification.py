@@ -74,16 +74,18 @@ def unknown_lens(info: Any) -> str:
     if not is_distorted(info) or is_known(info.distortion_model, tuple(info.d)):
         return ''
     return (f'distortion_model {info.distortion_model!r} with {len(info.d)} coefficients is not '
-            'known, want plumb_bob, rational_polynomial or equidistant')
+            'known, so there are no points: want plumb_bob, rational_polynomial (without thin '
+            'prism and tilt) or equidistant')
 
 
-def camera_of(info: Any) -> Camera:
+def camera_of(info: Any) -> Camera | None:
     """Return the camera of a described image at the size that its camera_info is for.
 
-    A lens that is not known counts as none.
+    None where its lens is not known: see ``unknown_lens``. A guess would move what it shows.
     """
     k = info.k
-    camera = Camera(k[0], k[4], k[2], k[5])
-    if not is_distorted(info) or unknown_lens(info):
-        return camera
+    if not is_distorted(info):
+        return Camera(k[0], k[4], k[2], k[5])
+    if unknown_lens(info):
+        return None
     return Camera(k[0], k[4], k[2], k[5], info.distortion_model, tuple(info.d))

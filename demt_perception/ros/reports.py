@@ -6,13 +6,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from demt_perception.inference.memory import resident_mb
 from demt_perception.ros.camera import Camera
 from demt_perception.ros.composites import topics_with_depth
 from demt_perception.ros.frame_statistics import Snapshot, total
 from demt_perception.ros.health import (
     degraded,
     Inference,
-    memory_mb,
     status_name,
     told_age,
     values,
@@ -107,7 +107,7 @@ class Reports:
     def _status(self, name: str, level: int, text: str, inference: Inference,
                 snapshot: Snapshot, age: float | None, troubles: tuple[str, ...],
                 ) -> DiagnosticStatus:
-        pairs = values(inference, snapshot, age, memory_mb(), troubles)
+        pairs = values(inference, snapshot, age, resident_mb()[0], troubles)
         return DiagnosticStatus(
             level=bytes([level]), message=text, hardware_id=inference.device,
             name=status_name(self._node.get_fully_qualified_name(), name),

@@ -12,11 +12,11 @@ together they halve the latency of a 720p image. One arena for all threads: see
 from collections.abc import Mapping
 from pathlib import Path
 
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # What a user may have set on purpose: then we add nothing.
-_OWN = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE',
-        'FASTDDS_BUILTIN_TRANSPORTS')
+OWN = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
 
-_MALLOC = {
+MALLOC = {
     'MALLOC_MMAP_THRESHOLD_': str(1 << 30),
     'MALLOC_TRIM_THRESHOLD_': str(1 << 30),
     'MALLOC_TOP_PAD_': str(64 << 20),
@@ -31,8 +31,8 @@ def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> di
         profile: the package's ``config/fastdds.xml``.
         environ: the present environment; what it sets itself is left alone.
     """
-    wanted = dict(_MALLOC)
-    if not any(environ.get(name) for name in _OWN):
+    wanted = dict(MALLOC)
+    if not any(environ.get(name) for name in OWN):
         wanted[profile_variable(environ)] = str(profile)
     return {name: value for name, value in wanted.items() if name not in environ}
 

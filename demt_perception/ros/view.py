@@ -19,13 +19,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from demt_perception.ros.compressed import decode
-from demt_perception.ros.conversions import to_bgr
-from demt_perception.ros.demo.serialized_image import image_array, stamp_ns
 from demt_perception.ros.ending import end_at_once, spin_until
 from demt_perception.ros.optional_messages import demt_msgs
 from demt_perception.ros.own_group import own_group
+from demt_perception.ros.pixels import pixels_of
 from demt_perception.ros.serialized import deserialize
+from demt_perception.ros.serialized_image import image_array, stamp_ns
 from demt_perception.ros.view_reports import class_names, classes, Health, stats_report
 from demt_perception.ros.view_topics import camera_of, COMPRESSED, input_topics, output_topics
 from demt_perception.view.frame import Frame
@@ -148,8 +147,7 @@ class Bridge(Node):
 def _pixels(topic: Topic, kind: Any, data: bytes) -> np.ndarray:
     """Return the pixels of a serialised message; ValueError where it is damaged."""
     if topic.input:
-        message = deserialize(data, kind)
-        return decode(message) if kind is CompressedImage else to_bgr(message)
+        return pixels_of(deserialize(data, kind))
     return image_array(data)
 
 

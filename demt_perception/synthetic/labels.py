@@ -65,14 +65,6 @@ def optical_normals(world: np.ndarray, camera_to_world: np.ndarray, rays: np.nda
     return np.where(valid[..., None], normals, 0).astype(np.float32)
 
 
-def normals_from_depth(depth: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) normals by central differences of the reprojected depth."""
-    points = rays * depth[..., None]
-    across, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
-    normals = np.cross(down, across)
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-
-
 def boundaries(instance: np.ndarray, depth: np.ndarray, normals: np.ndarray, rays: np.ndarray,
                jump: float = 0.05, crease: float = 30.) -> np.ndarray:
     """Mark where class, surface or direction changes to the right or below.

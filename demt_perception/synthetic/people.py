@@ -19,7 +19,7 @@ def pedestrian(rng: np.random.Generator) -> Mesh:
     hip = 0.52 * h
     for sign in (1, -1):
         a = sign * stride
-        _leg(mesh, (0, sign * .09, hip), a, max(0., -a) * 0.9 + 0.08, h, legs, skin, rng)
+        _leg(mesh, (0, sign * .09, hip), a, max(0., -a) * 0.9 + 0.08, h, legs)
     wide = rng.uniform(0.9, 1.2)
     torso(mesh, (0, 0, hip), (0.03, 0, 0.82 * h), wide, top)
     if rng.random() < 0.3:  # coat or skirt
@@ -49,7 +49,7 @@ def torso(mesh: Mesh, low: ArrayLike, high: ArrayLike, wide: float, material: st
     mesh.ball(low, (.11, .16 * wide, .1), material, 5, 9)
 
 
-def _leg(mesh, hip, swing, bend, h, material, skin, rng):
+def _leg(mesh, hip, swing, bend, h, material):
     hip = np.asarray(hip)
     knee = hip + .26 * h * np.array([np.sin(swing), 0, -np.cos(swing)])
     ankle = knee + .235 * h * np.array([np.sin(swing - bend), 0, -np.cos(swing - bend)])

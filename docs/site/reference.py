@@ -69,11 +69,15 @@ def endpoints(node: object, home: str) -> dict[str, tuple[str, str, str, int]]:
     for publisher in node.publishers:
         topic = publisher.topic_name.replace(home, '~')
         if topic not in ('/rosout', '/parameter_events', '~/transition_event'):
-            qos, kind = publisher.qos_profile, publisher.msg_type
-            package = kind.__module__.partition('.')[0]
-            found[topic] = (f'{package}/msg/{kind.__name__}', qos.reliability.name.lower(),
+            qos = publisher.qos_profile
+            found[topic] = (_kind(publisher.msg_type), qos.reliability.name.lower(),
                             qos.durability.name.lower().replace('_', ' '), qos.depth)
     return found
+
+
+def _kind(message: type) -> str:
+    """Return a message type as ROS names it, e.g. ``sensor_msgs/msg/Image``."""
+    return f'{message.__module__.partition(".")[0]}/msg/{message.__name__}'
 
 
 def services(node: object, home: str) -> list[tuple[str, str]]:
@@ -87,10 +91,12 @@ def services(node: object, home: str) -> list[tuple[str, str]]:
 def nodes() -> dict[str, str]:
     """Return the pages about what running nodes say of themselves."""
     import rclpy
+    from sensor_msgs.msg import Image
 
     from demt_perception.ros.camera_node import CameraSource
+    from demt_perception.ros.composites import COMPOSITES
     from demt_perception.ros.managed_node import PerceptionNode
-    from demt_perception.ros.outputs import OUTPUTS
+    from demt_perception.ros.outputs import ALIGNED, OUTPUTS
 
     os.environ['DEMT_CACHE'] = 'off'
     rclpy.init(args=['--ros-args', '--log-level', 'warn',
@@ -114,9 +120,12 @@ def nodes() -> dict[str, str]:
         node.destroy_node()
         camera.destroy_node()
         rclpy.try_shutdown()
-    encodings = {f'~/{output.topic}': output.encoding for output in OUTPUTS}
-    for topic in encodings:
-        topics.setdefault(topic, ('sensor_msgs/msg/Image', 'reliable', 'volatile', 1))
+    encodings = {f'~/{output.topic}': output.encoding for output in (*OUTPUTS, *ALIGNED)}
+    # Those that only other models than the shipped one have, too.
+    kinds = {**dict.fromkeys(encodings, Image),
+             **{f'~/{composite.topic}': composite.kind for composite in COMPOSITES}}
+    for topic, kind in kinds.items():
+        topics.setdefault(topic, (_kind(kind), 'reliable', 'volatile', 1))
     rows = [(code(topic), kind, encodings.get(topic, ''), f'{reliability}, {durability}, {depth}')
             for topic, (kind, reliability, durability, depth) in sorted(topics.items())]
     return {

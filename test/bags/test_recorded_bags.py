@@ -1,12 +1,12 @@
 """Bags that ROS 2 itself and other libraries have written."""
 
-from pathlib import Path
 
 import pytest
+from shared_data import SHARED
 
 from demt_perception.bags import camera_topics, open_bag
 
-BAGS = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'bags'
+BAGS = SHARED / 'data' / 'bags'
 
 pytestmark = pytest.mark.skipif(not BAGS.is_dir(), reason=f'{BAGS} is not there')
 pytest.importorskip('mcap', reason='the package mcap is not installed')

@@ -12,7 +12,7 @@ from demt_perception.bench.results import BenchError
 from demt_perception.ros import frame_statistics
 from demt_perception.ros.bench import run
 from demt_perception.ros.bench.listener import figures
-from demt_perception.ros.demo.processes import DemoError
+from demt_perception.ros.processes import ProcessError
 
 TOPICS = ('semantic/image', 'depth/image')
 RATE, SECONDS = 12.0, 5.0
@@ -98,7 +98,7 @@ def test_what_is_measured_is_longer_than_the_nodes_percentiles_look_back(
 
 def test_a_node_that_ends_early_is_a_combination_that_failed(tiny_model, tmp_path, monkeypatch):
     def run_bench(*_):
-        raise DemoError('the node ended with code 1')
+        raise ProcessError('the node ended with code 1')
 
     monkeypatch.setattr(run, 'run_bench', run_bench)
     monkeypatch.setattr(node, 'Worker', lambda *_: SimpleNamespace(close=lambda: None))

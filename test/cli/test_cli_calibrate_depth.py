@@ -1,17 +1,17 @@
 """demt calibrate-depth on pictures, and on real ones with the height that is known of them."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from shared_data import SHARED
 
 from demt_perception.cli.main import main
 from demt_perception.inference import Predictor
 from demt_perception.inference.models import DEFAULT_MODEL, list_models
 
-KITTI = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'kitti_stereo_1' / 'image_l'
+KITTI = SHARED / 'data' / 'kitti_stereo_1' / 'image_l'
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from demt_perception.ros.bag_source import _deserialize
 from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_info
 from demt_perception.ros.compressed import decode
 from demt_perception.ros.conversions import to_bgr
-from demt_perception.ros.demo.serialized_image import image_array, stamp_ns
+from demt_perception.ros.serialized_image import image_array, stamp_ns
 from demt_perception.ros.sources import SourceError
 
 KINDS = (Image, CompressedImage, CameraInfo)

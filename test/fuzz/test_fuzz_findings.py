@@ -123,7 +123,7 @@ def test_padding_of_nothing_is_no_message(padding):
 
 def test_images_cut_short_are_told_by_their_error():
     """They ended `demt view` by a struct.error."""
-    from demt_perception.ros.demo.serialized_image import image_array, stamp_ns
+    from demt_perception.ros.serialized_image import image_array, stamp_ns
     for data in (b'', b'\0\1\0\0', bytes(11)):
         with pytest.raises(ValueError, match='bytes'):
             stamp_ns(data)

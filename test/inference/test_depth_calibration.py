@@ -1,7 +1,9 @@
 """Scales of scenes whose geometry is known exactly."""
 
+from dataclasses import replace
 import math
 
+import cv2
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -16,15 +18,20 @@ from demt_perception.inference.depth_calibration import (
     predicted_height,
     shrink_mask,
 )
+from demt_perception.inference.distortion import undistort
+from demt_perception.inference.point_cloud import Camera
 
 SIZE = (60, 100)
 CAMERA = camera_of(SIZE, (80.0, 95.0), 60.0)
 
 
-def road(height, pitch, roll=0.0):
+def road(height, pitch, roll=0.0, lens=(0.0,) * 5):
     """Return depth of an endless plane, NaN over the horizon, seen from a height in metres."""
     y, x = np.mgrid[:SIZE[0], :SIZE[1]]
-    rays = np.stack([(x - CAMERA.cx) / CAMERA.fx, (y - CAMERA.cy) / CAMERA.fy, np.ones(SIZE)], -1)
+    matrix = np.array([[CAMERA.fx, 0, CAMERA.cx], [0, CAMERA.fy, CAMERA.cy], [0, 0, 1]])
+    at = cv2.undistortPoints(np.stack([x, y], -1).reshape(-1, 1, 2).astype(float), matrix,
+                             np.array(lens)).reshape(*SIZE, 2)
+    rays = np.concatenate([at, np.ones((*SIZE, 1))], -1)
     down = np.array([math.sin(roll), math.cos(pitch) * math.cos(roll), math.sin(pitch)])
     down /= np.linalg.norm(down)
     with np.errstate(divide='ignore'):
@@ -38,6 +45,25 @@ def test_the_height_over_a_plane_is_found_exactly(height, pitch, roll, seed):
     depth = road(height, pitch, roll)
     found = predicted_height(depth, CAMERA, np.isfinite(depth), np.random.default_rng(seed))
     assert found == pytest.approx(height, rel=1e-3)
+
+
+@pytest.mark.parametrize('lens', [(-0.3, 0.08, 0.0, 0.0, 0.0), (0.1, -0.02, 1e-3, -1e-3, 0.0)])
+def test_a_lens_is_undone(lens):
+    camera = replace(CAMERA, model='plumb_bob', distortion=lens)
+    depth = road(1.5, 0.2, lens=lens)
+    ground, random = np.isfinite(depth), np.random.default_rng
+    assert predicted_height(depth, camera, ground, random(0)) == pytest.approx(1.5, rel=2e-3)
+    assert predicted_height(depth, CAMERA, ground, random(0)) != pytest.approx(1.5, rel=5e-3)
+    flat, corner = np.full(SIZE, 5, np.float32), (93, 53, 5, 5)
+    x, y = undistort('plumb_bob', lens, (95 - CAMERA.cx) / CAMERA.fx, (55 - CAMERA.cy) / CAMERA.fy)
+    assert predicted_distance(flat, camera, corner)[0] == pytest.approx(
+        5 * math.hypot(1, x, y), rel=1e-6)
+
+
+def test_a_region_beyond_what_the_lens_shows_is_an_error():
+    camera = replace(CAMERA, model='plumb_bob', distortion=(-3.0, 0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(CalibrationError, match='lens shows nothing'):
+        predicted_distance(np.full(SIZE, 5, np.float32), camera, (93, 53, 5, 5))
 
 
 def test_what_stands_on_the_ground_does_not_count():
@@ -107,4 +133,4 @@ def test_halves_cover_the_mask_twice():
 def test_a_camera_of_a_field_of_view():
     camera = camera_of((50, 100), None, 90.0)
     assert (camera.fx, camera.cx, camera.cy) == (pytest.approx(50), 49.5, 24.5)
-    assert camera_of((50, 100), (7.0, 8.0), 90.0, (1.0, 2.0)).cy == 2.0
+    assert camera_of((50, 100), (7.0, 8.0), 90.0) == Camera(7.0, 8.0, 49.5, 24.5)

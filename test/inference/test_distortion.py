@@ -53,6 +53,29 @@ def test_what_no_point_is_seen_at_is_nan():
     assert np.isnan(x).tolist() == np.isnan(y).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize('lens', [
+    (-0.5, 0.1, 0.0, 0.0, 0.0), (-0.5, 0.1, 0.0, 0.0, 0.0, 0.05, 0.0, 0.0),
+    (0.1, 0.0, 0.0, 0.0, 0.0, -0.5, 0.0, 0.0)])
+def test_beyond_the_fold_of_a_lens_there_is_nothing_though_its_polynomial_rises_again(lens):
+    """Along a ray the picture grows up to the fold, and no point beyond that is ever given."""
+    r = np.linspace(0, 3, 3001)
+    shown = seen_by(lens, r, np.zeros_like(r))[:, 0]
+    turns = np.flatnonzero((np.diff(shown) <= 0) | (np.diff(shown) > 0.1))
+    fold = turns[0] if len(turns) else len(r) - 1
+    across = np.linspace(0, 3, 1000)
+    back, _ = undistort(model_of(lens), lens, across, np.zeros_like(across))
+    assert np.isfinite(back).any() and np.nanmax(back) <= r[fold] + 1e-3
+    assert np.isfinite(back[across < 0.99 * min(shown[fold], 3)]).all()
+
+
+def test_a_fisheye_ends_where_its_polynomial_turns():
+    lens = (-0.5, 0.11, 0.0, 0.0)   # turns at 1.08 rad, and rises again from 1.25 on
+    bent = np.linspace(0, 3, 1000)
+    angle = np.arctan(undistort('equidistant', lens, bent, np.zeros_like(bent))[0])
+    turn = min(root for root in np.roots([0.55, 0, -1.5, 0, 1]) if root > 0)
+    assert 0.9 * turn < np.nanmax(angle) <= turn
+
+
 @pytest.mark.parametrize('lens', FISHEYES)
 def test_a_fisheye_is_the_other_way_round_of_opencv(lens):
     x, y = np.meshgrid(np.linspace(-1.0, 1.0, 41), np.linspace(-0.7, 0.7, 31))
@@ -72,6 +95,16 @@ def test_a_fisheye_shows_its_centre_and_nothing_beyond_90_degrees():
 @pytest.mark.parametrize(('model', 'count', 'known'), [
     ('plumb_bob', 5, True), ('plumb_bob', 4, True), ('rational_polynomial', 8, True),
     ('equidistant', 4, True), ('equidistant', 5, False), ('plumb_bob', 3, False),
-    ('plumb_bob', 14, False), ('double_sphere', 6, False), ('', 0, False)])
+    ('plumb_bob', 14, True), ('rational_polynomial', 12, True), ('plumb_bob', 9, False),
+    ('double_sphere', 6, False), ('', 0, False)])
 def test_what_is_known(model, count, known):
     assert is_known(model, (0.0,) * count) is known
+
+
+def test_a_thin_prism_is_not_known():
+    assert not is_known('rational_polynomial', (0.1,) * 8 + (0.0,) * 3 + (1e-3,))
+    assert is_known('rational_polynomial', (0.1,) * 8 + (0.0,) * 4)
+    lens = LENSES[3]
+    np.testing.assert_array_equal(
+        undistort('rational_polynomial', (*lens, 0, 0, 0, 0), np.array([0.3]), np.array([0.2])),
+        undistort('rational_polynomial', lens, np.array([0.3]), np.array([0.2])))

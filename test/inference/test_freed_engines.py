@@ -119,7 +119,8 @@ def test_the_engine_to_compare_with_where_there_is_no_onnxruntime_is_closed(
 
 
 @pytest.mark.parametrize('error', [EngineError('out of memory'), MemoryError()])
-def test_an_engine_that_fails_on_a_batch_is_closed(free_model, closed, monkeypatch, error):
+def test_an_engine_that_fails_on_a_batch_is_closed(
+        free_model, closed, monkeypatch, any_batch, error):
     predictor, run = Predictor(free_model, 'onnxruntime', 1), OnnxRuntimeEngine.run
     bgr = np.full((96, 160, 3), 90, np.uint8)
 
@@ -130,10 +131,10 @@ def test_an_engine_that_fails_on_a_batch_is_closed(free_model, closed, monkeypat
 
     monkeypatch.setattr(OnnxRuntimeEngine, 'run', run_one)
     if isinstance(error, EngineError):
-        assert predictor.batch_with(2, gain=0) == 'one by one: out of memory'
+        assert predictor.batch_with(2) == 'one by one: out of memory'
     else:
         with pytest.raises(MemoryError):
-            predictor.batch_with(2, gain=0)
+            predictor.batch_with(2)
     assert len(closed) == 1 and closed[0] is not predictor.engine
     assert predictor.together == 1
     assert len(predictor.predict_batch([bgr, bgr])) == 2

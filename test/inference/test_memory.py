@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from demt_perception.inference.memory import resident_mb
+
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc is told')
 
 FAULTS = """
@@ -85,3 +87,12 @@ def test_memory_of_threads_goes_back_too():
             'library.mallopt(-1, 256 << 20); library.mallopt(-3, 32 << 20)')
     assert int(answer(THREADS.format(call=kept))) > 60
     assert int(answer(THREADS.format(call='keep_freed_memory()'))) < 15
+
+
+def test_resident_memory_is_that_of_the_process():
+    now, peak = resident_mb()
+    assert 5 < now <= peak < 100_000
+    with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as other:
+        assert 0 < resident_mb(other.pid)[0] < now
+        other.communicate(b'\n')
+    assert resident_mb(other.pid) == (0.0, 0.0)

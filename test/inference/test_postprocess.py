@@ -201,6 +201,18 @@ def test_there_is_no_normal_where_there_is_no_surface(rng):
     np.testing.assert_array_equal(half, out)
 
 
+@pytest.mark.parametrize('size', [(4, 6), (45, 60), (3, 4), (4000, 30)])
+def test_normals_are_zero_where_depth_is_nan_and_only_there(rng, size):
+    raw = np.abs(rng.normal(size=(3, 4, 6))).astype(np.float32)   # none cancels out another
+    depth = np.where(rng.random((4, 6)) < 0.4, np.nan, 1).astype(np.float32)
+    made = postprocess.normals(postprocess.surface_normals(raw, depth), size)
+    length = np.linalg.norm(made, axis=2)
+    nowhere = np.isnan(postprocess.depth(depth, size))
+    assert nowhere.any()
+    np.testing.assert_array_equal(length == 0, nowhere)
+    np.testing.assert_allclose(length[~nowhere], 1, atol=1e-5)
+
+
 @pytest.mark.parametrize('size', [(450, 300), (3, 50_000), (134, 299)])
 def test_normals_are_those_of_whole_planes_in_every_strip(rng, size):
     raw = rng.normal(size=(3, 7, 9)).astype(np.float32)

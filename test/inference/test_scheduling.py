@@ -120,12 +120,12 @@ def test_wrong_cameras_are_refused():
 
 @pytest.mark.parametrize('engine', ['onnxruntime', 'openvino'])
 @pytest.mark.parametrize('tasks', [None, ('depth', 'edge')], ids=['all', 'cut'])
-def test_a_batch_gives_what_one_by_one_gives(free_model, engine, tasks):
+def test_a_batch_gives_what_one_by_one_gives(free_model, any_batch, engine, tasks):
     pytest.importorskip(engine)
     predictor = Predictor(free_model, engine, 1, precision='f32', tasks=tasks)
     wanted = [predictor.predict(bgr, focal, 0.5)
               for bgr, focal in zip(PICTURES, FOCALS, strict=True)]
-    assert '2 images at once' in predictor.batch_with(2, gain=0)
+    assert '2 images at once' in predictor.batch_with(2)
     runs = []
     run = predictor._batch.run
     predictor._batch.run = lambda images: (runs.append(len(images)), run(images))[1]
@@ -145,17 +145,20 @@ def test_a_batch_gives_what_one_by_one_gives(free_model, engine, tasks):
         predictor.predict_batch(PICTURES[:2])
 
 
-def test_where_it_is_not_faster_or_not_possible_they_go_one_by_one(free_model, tiny_model):
+def test_where_it_is_not_faster_or_not_possible_they_go_one_by_one(
+        free_model, tiny_model, monkeypatch):
     predictor = Predictor(free_model, 'onnxruntime', 1)
-    why = predictor.batch_with(2, gain=1000)
+    monkeypatch.setattr('demt_perception.inference.batching.SPEED_UP', 1000)
+    why = predictor.batch_with(2)
     assert why.startswith('one by one: 2 images at once are')
     assert why.endswith('want 1000')
     assert predictor._batch is None
+    monkeypatch.setattr('demt_perception.inference.batching.SPEED_UP', 0)
     said, predictor._order = predictor._order, ('onnxruntime:tensorrt', 1)
-    assert predictor.batch_with(2, gain=0).startswith('one by one: onnxruntime')
+    assert predictor.batch_with(2).startswith('one by one: onnxruntime')
     predictor._order = said
     old = Predictor(tiny_model, 'onnxruntime', 1)
-    assert 'export the model again' in old.batch_with(2, gain=0)
+    assert 'export the model again' in old.batch_with(2)
     for one in (predictor, old):
         seen = one.predict_batch(PICTURES, FOCALS)
         for a, bgr, focal in zip(seen, PICTURES, FOCALS, strict=True):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 import numpy as np
 import pytest
+from shared_data import SHARED
 
 from demt_perception.inference import DEFAULT_MODEL, Predictor
 from demt_perception.inference.self_check.agreement import boundary_agreement, normals_agreement
@@ -24,7 +25,7 @@ from demt_perception.inference.self_check.usual import fit_usual, Unusual
 from demt_perception.inference.self_check.watch import SelfCheck
 
 ROOT = Path(__file__).parents[2]
-CAMVID = ROOT.parent / 'shared' / 'data' / 'camvid' / 'test'
+CAMVID = SHARED / 'data' / 'camvid' / 'test'
 OF_THE_PICTURE = {'defocus': 'blurred', 'shake': 'blurred', 'darken': 'dark', 'fog': 'fog',
                   'cover': 'covered'}
 
@@ -140,7 +141,7 @@ def test_spoilt_pictures_of_the_package_are_told(shipped, highway, corruptions, 
         assert health.score >= 1
 
 
-@pytest.mark.skipif(not CAMVID.is_dir(), reason='needs ../shared/data/camvid')
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f'{CAMVID} is not there')
 @pytest.mark.parametrize('name', OF_THE_PICTURE)
 def test_camvid_spoilt_and_clean_separate_by_the_picture_alone(corruptions, name):
     pictures = [cv2.imread(str(path)) for path in sorted(CAMVID.glob('*.jpg'))[::12]]
@@ -152,7 +153,7 @@ def test_camvid_spoilt_and_clean_separate_by_the_picture_alone(corruptions, name
     assert np.mean(pairs) >= 0.9
 
 
-@pytest.mark.skipif(not CAMVID.is_dir(), reason='needs ../shared/data/camvid')
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f'{CAMVID} is not there')
 def test_camvid_turned_and_nonsense_separate_by_the_model(shipped, corruptions):
     for seed, path in enumerate(sorted(CAMVID.glob('*.jpg'))[10::80]):
         picture = cv2.imread(str(path))

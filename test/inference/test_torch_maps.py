@@ -55,6 +55,8 @@ def test_normals_are_of_length_one_or_nothing(seed, small, size):
     # Where vectors nearly cancel out, the direction of what is left hangs on rounding.
     sure = np.linalg.norm(np.stack([postprocess.linear(one, size) for one in raw]), axis=0) > 1e-3
     close(seen[sure], wanted[sure], 1e-3)
+    holes = postprocess.nearest(postprocess.no_direction(raw), size) != 0
+    assert not seen[holes].any() and not wanted[holes].any()
     nothing = ~wanted.any(2)
     assert not seen[nothing & (np.linalg.norm(seen, axis=2) < 0.5)].any()
 

@@ -11,6 +11,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from shared_data import SHARED
 import yaml
 
 for name in ('launch', 'launch_ros', 'rclpy'):
@@ -144,7 +145,7 @@ def test_a_target_takes_its_parameters(run, target):
 
 
 def test_a_bag(run):
-    bag = ROOT.parent / 'shared' / 'data' / 'bags' / 'udacity_highway_mcap'
+    bag = SHARED / 'data' / 'bags' / 'udacity_highway_mcap'
     if not bag.is_dir():
         pytest.skip(f'{bag} is not there')
     if not shutil.which('ros2'):

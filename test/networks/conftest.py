@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+from shared_data import SHARED
 
 torch = pytest.importorskip('torch', reason='networks need torch: pip install torch==2.13.0')
 
-SHARED = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
+LARGE = SHARED / 'golden'
 OWN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 
 
@@ -21,12 +22,12 @@ def golden():
     from safetensors.torch import load_file
 
     def load(name):
-        for folder in (OWN, SHARED):
+        for folder in (OWN, LARGE):
             path = folder / f'{name}.safetensors'
             if path.exists():
                 return {k: v.float() if v.is_floating_point() else v
                         for k, v in load_file(path).items()}
-        pytest.skip(f'{name}.safetensors is not at hand (neither {OWN} nor {SHARED})')
+        pytest.skip(f'{name}.safetensors is not at hand (neither {OWN} nor {LARGE})')
 
     return load
 

@@ -3,11 +3,11 @@
 import copy
 import itertools
 import math
-from pathlib import Path
 import sys
 
 import pytest
 from safetensors.torch import save_file
+from shared_data import SHARED
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -17,7 +17,7 @@ from demt_perception.networks.backbones import create_backbone, list_backbones
 from demt_perception.networks.backbones.hrnet import HRNet
 from demt_perception.networks.backbones.swin import Swin
 
-KEYS = Path(__file__).resolve().parents[3] / 'shared' / 'reference' / 'keys'
+KEYS = SHARED / 'reference' / 'keys'
 PARAMETERS = {
     # Spec 6.2: the whole network's count less that of its head.
     'hrnet18': 3_860_720, 'swin_t': 32_070_259 - 4_549_561,

@@ -1,11 +1,11 @@
 """DeMT gives the numbers of the released code: parts, whole heads, whole network."""
 
+from deform_conv import deform_conv2d
 import pytest
 import torch
 
 from demt_perception.networks import create_head, create_model, load_official
 from demt_perception.networks.deform import sample_per_channel
-from demt_perception.networks.deform_conv import deform_conv2d
 from demt_perception.networks.mixer import create_mixer
 
 PLANES = (18, 36, 72, 144)

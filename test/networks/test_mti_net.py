@@ -1,8 +1,8 @@
 """MTI-Net gives the numbers of the released code, has its names, and takes any size."""
 
-from pathlib import Path
 
 import pytest
+from shared_data import SHARED
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,7 +17,7 @@ PLANES = (18, 36, 72, 144)
 TWO = {'semseg': 40, 'depth': 1}
 FOUR = {'semseg': 40, 'normals': 3, 'edge': 1, 'depth': 1}
 FIVE = {'semseg': 21, 'human_parts': 7, 'sal': 1, 'normals': 3, 'edge': 1}
-KEYS = Path(__file__).resolve().parents[3] / 'shared' / 'reference' / 'keys'
+KEYS = SHARED / 'reference' / 'keys'
 
 
 def assert_close(seen, wanted, relative=1e-5):

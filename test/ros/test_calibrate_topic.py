@@ -3,10 +3,10 @@
 from contextlib import contextmanager
 from itertools import islice
 import json
-from pathlib import Path
 import threading
 
 import pytest
+from shared_data import SHARED
 
 rclpy = pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 
@@ -22,7 +22,7 @@ from demt_perception.ros.camera_frames import preparation
 from demt_perception.ros.sources import Frame
 from demt_perception.ros.topic_frames import topic_frames
 
-BAG = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'bags' / 'udacity_highway_mcap'
+BAG = SHARED / 'data' / 'bags' / 'udacity_highway_mcap'
 PIXELS = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)
 INFO = CameraInfo(height=96, width=160, k=[150.0, 0, 70, 0, 150, 50, 0, 0, 1])
 

@@ -2,9 +2,11 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
+import numpy as np
 import pytest
 
 messages = pytest.importorskip('sensor_msgs.msg', reason='ROS 2 is not installed')
+from demt_perception.inference.resize import linear
 from demt_perception.ros.camera_model import (
     BadCameraInfoError,
     check_camera_info,
@@ -47,8 +49,9 @@ def test_a_point_in_a_part_of_the_image_is_where_it_is_in_the_image(
     small = scaled_camera_info(part, *size)
     u, v = project(full, *at, 10.0)
     x, y = project(small, *at, 10.0)
-    assert x == pytest.approx((u - left) * size[0] / width, abs=1e-6)
-    assert y == pytest.approx((v - top) * size[1] / height, abs=1e-6)
+    # Pixels are counted from the centre of the first one, and images resized from their corner.
+    assert x == pytest.approx((u - left + 0.5) * size[0] / width - 0.5, abs=1e-6)
+    assert y == pytest.approx((v - top + 0.5) * size[1] / height - 0.5, abs=1e-6)
     assert not (small.roi.width or small.binning_x)
 
 
@@ -73,6 +76,9 @@ def test_focal_lengths_come_from_p_and_else_from_k():
     ({'k': [0.0] * 9, 'p': [0.0] * 12}, 'focal'),
     ({'p': [-780.0, 0, 630, 0, 0, 790, 350, 0, 0, 0, 1, 0]}, 'focal'),
     ({'p': [780.0, 0, 630, 0, 0, 0, 350, 0, 0, 0, 1, 0]}, 'focal'),
+    ({'k': [1.0, 0, 0, 0, 1, 0, 0, 0, 1], 'p': [0.0] * 12}, 'placeholder'),
+    ({'k': [500.0, 0, 0, 0, 500, 0, 0, 0, 1], 'p': [0.0] * 12}, r'principal point \(K\)'),
+    ({'p': [500.0, 0, 0, 0, 0, 500, 0, 0, 0, 0, 1, 0]}, r'principal point \(P\)'),
     ({'width': 640, 'height': 480}, '640x480'),
     ({'width': 0, 'height': 0}, '0x0'),
 ])
@@ -96,12 +102,22 @@ def test_a_good_one_passes_and_is_copied_unscaled():
 def test_points_project_to_the_scaled_pixel(width, height, x, y, z):
     u, v = project(camera(), x, y, z)
     scaled = scaled_camera_info(camera(), width, height)
-    want = u * width / 1280, v * height / 720
+    want = (u + 0.5) * width / 1280 - 0.5, (v + 0.5) * height / 720 - 0.5
     assert project(scaled, x, y, z) == pytest.approx(want, rel=1e-6, abs=1e-6)
     assert (scaled.width, scaled.height) == (width, height)
     assert scaled.k[0] / 800 == pytest.approx(width / 1280)
     assert scaled.k[4] / 810 == pytest.approx(height / 720)
     assert scaled.k[8] == scaled.p[10] == 1
+
+
+@pytest.mark.parametrize('width', [320, 640, 2560])
+def test_what_a_pixel_shows_is_where_the_scaled_camera_has_it(width):
+    """Of a ramp, whose every pixel says where it was, after the node's own resizing."""
+    ramp = np.tile(np.arange(1280, dtype=np.float32), (720, 1))
+    shown = linear(ramp, (width * 9 // 16, width))[0, width // 4]
+    scaled = scaled_camera_info(camera(), width, width * 9 // 16)
+    ray = (width // 4 - scaled.p[2]) / scaled.p[0]
+    assert ray == pytest.approx((shown - 630) / 780, abs=1e-6)
 
 
 def test_region_of_interest_and_binning():

@@ -7,8 +7,8 @@ from rclpy.context import Context
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from demt_perception.ros.frame_statistics import Snapshot
-from demt_perception.ros.input_watch import INFOS, InputWatch, LOST
+from demt_perception.ros.frame_statistics import INFOS, LOST, Snapshot
+from demt_perception.ros.input_watch import InputWatch
 from demt_perception.ros.silence import IMAGE
 
 

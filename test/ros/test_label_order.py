@@ -86,6 +86,15 @@ def test_labels_come_right_before_the_first_result_that_they_are_of(node, sent, 
     assert sent == [image, (TABLE, 'turned'), image, image]
 
 
+def test_a_last_result_of_a_model_without_classes_leaves_the_labels_alone(node, sent, tiny_model):
+    new = other_card(tiny_model)
+    old = replace(load_card(tiny_model), name='old', tasks=('depth', 'normals'))
+    outlet = Outlet(node, '', old, True)
+    outlet.offer(new, True)
+    outlet.publish(make_result(tiny_model, old), ('depth',), 1)
+    assert sent == [(TABLE, 'turned')]
+
+
 def test_tasks_that_run_alone_have_the_labels_of_the_whole_model(node, sent, tiny_model):
     card = load_card(tiny_model)
     outlet = Outlet(node, '', card, True)

@@ -172,3 +172,21 @@ def test_points_follow_the_lens_and_need_a_calibration(tester, start_node, scene
             tester.spin_for(0.2)
         found = report(lambda report: 'no_frame_id' in report.values)
     assert found.values['no_frame_id'] != '0'
+
+
+def test_points_of_a_lens_that_is_not_known_are_not_guessed(tester, start_node, scene, tiny_model):
+    start_node('-r', '__node:=strange', '-r', 'image:=/strange/image', model=tiny_model)
+    with tester.diagnosing('strange') as report, \
+            tester.publishing('/strange/image') as images, \
+            tester.publishing('/strange/camera_info', CameraInfo) as infos, \
+            tester.listening('/strange/points', PointCloud2) as clouds, \
+            tester.listening('/strange/points/semantic', Image) as masks:
+        def send():
+            image = make_image(scene, stamp=tester.now())
+            info = make_info(image.header, [0.1] * 6)
+            info.distortion_model = 'double_sphere'
+            infos.publish(info)
+            return image
+        tester.pump(images, send, lambda: len(masks) > 2)
+        found = report(lambda report: 'unknown_lens' in report.values)
+        assert found.values['unknown_lens'] != '0' and not clouds

@@ -25,6 +25,7 @@ from bag_samples import (
 from bag_writing import write_metadata
 import numpy as np
 import pytest
+from shared_data import SHARED
 
 pytest.importorskip('rosbags', reason='the package rosbags is not installed')
 pytest.importorskip('mcap', reason='the package mcap is not installed')
@@ -39,7 +40,7 @@ from demt_perception.ros.offline.processing import Options, process
 from demt_perception.ros.offline.streams import MOST, side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / 'shared' / 'data' / 'bags'
+BAGS = SHARED / 'data' / 'bags'
 TOPICS = ['semantic/image', 'depth/image', 'normals/image', 'boundary/image',
           'semantic/confidence']
 ENGINE = {'engine': 'onnxruntime', 'threads': 1}
@@ -89,8 +90,9 @@ def test_values_stamps_and_counts(bag, tmp_path, tiny_model):
             assert message.header.frame_id == 'lens'
             assert (message.height, message.step) == (HEIGHT, wanted.strides[0])
             assert message.data.tobytes() == wanted.tobytes()
-    infos = read(tmp_path / 'out', '/demt_perception/depth/camera_info')
-    assert [message.header.stamp.nanosec for _, message in infos] == list(range(6))
+    for name in ('semantic', 'depth', 'normals', 'boundary'):
+        infos = read(tmp_path / 'out', f'/demt_perception/{name}/camera_info')
+        assert [message.header.stamp.nanosec for _, message in infos] == list(range(6))
     ((_, table),) = read(tmp_path / 'out', '/demt_perception/semantic/label_table')
     ((_, labels),) = read(tmp_path / 'out', '/demt_perception/semantic/label_info')
     card = predictor.card
@@ -126,6 +128,18 @@ def test_every_outputs_and_scale(tmp_path, tiny_model):
     points = cloud.data.view(np.float32).reshape(cloud.height, cloud.width, 6)
     np.testing.assert_array_equal(points[..., 2].ravel(), depth.data.view(np.float32))
     assert depth.height == cloud.height == HEIGHT // 2
+
+
+def test_without_a_choice_all_but_the_points_is_written(tmp_path, tiny_model):
+    run(write_bag(tmp_path / 'in.mcap', rows(1)), tmp_path / 'out', tiny_model)
+    with open_bag(tmp_path / 'out') as out:
+        got = {topic.removeprefix('/demt_perception/') for topic in out.topics}
+    assert got == {
+        *(f'{task}/{name}' for task in ('semantic', 'depth', 'normals', 'boundary')
+          for name in ('image', 'camera_info')),
+        *(f'semantic/{name}' for name in (
+            'confidence', 'color', 'overlay', 'label_table', 'label_info')),
+        'depth/uncertainty', 'depth/color', 'normals/color'}
 
 
 def test_an_output_that_the_model_has_not(tmp_path, tiny_model):
@@ -279,17 +293,17 @@ def test_several_bags(tmp_path, tiny_model, capsys, processes):
         assert out.topics['/demt_perception/depth/camera_info'].type == INFO
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')
+@pytest.mark.skipif(not BAGS.is_dir(), reason=f'{BAGS} is not there')
 @pytest.mark.parametrize(('name', 'images', 'every', 'size'), [
     ('udacity_highway_mcap', 40, 10, (720, 1280)),
     ('udacity_highway_raw_sqlite3', 12, 4, (360, 640)),
 ])
 def test_recorded_pictures(tmp_path, tiny_model, name, images, every, size):
-    progress = run(SHARED / name, tmp_path / 'out', tiny_model, every=every,
+    progress = run(BAGS / name, tmp_path / 'out', tiny_model, every=every,
                    outputs=('depth/image', 'depth/camera_info'))
     assert (progress.seen, progress.done) == (images - every + 1, images // every)
     got = read(tmp_path / 'out', '/demt_perception/depth/image')
-    with open_bag(SHARED / name) as bag:
+    with open_bag(BAGS / name) as bag:
         (topic,) = (t for t in bag.topics.values() if 'image' in t.name)
         given = [decode(m.data, topic.type).header for m in bag.messages([topic.name])][::every]
     assert [message.header for _, message in got] == given
@@ -298,10 +312,10 @@ def test_recorded_pictures(tmp_path, tiny_model, name, images, every, size):
     assert (first.height, first.width) == size and first.k[0] > 500
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f'{SHARED} is not there')
+@pytest.mark.skipif(not BAGS.is_dir(), reason=f'{BAGS} is not there')
 @pytest.mark.parametrize('name', ['talker_mcap', 'talker_sqlite3', 'cdr_mcap', 'cdr_sqlite3'])
 def test_bags_without_images_say_what_they_hold(tmp_path, tiny_model, name):
-    outcome = run_job(Job(SHARED / f'ros2_recorded_{name}', tmp_path / 'out',
+    outcome = run_job(Job(BAGS / f'ros2_recorded_{name}', tmp_path / 'out',
                           options(tiny_model)))
     assert not outcome.good
     assert 'holds no images' in outcome.text and 'topic' in outcome.text

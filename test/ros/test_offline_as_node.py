@@ -1,6 +1,7 @@
 """`demt bag` and the node, over real DDS, on the same bag: the same messages, byte by byte."""
 
 import contextlib
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ KINDS = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CameraInfo': CameraInf
          'sensor_msgs/msg/CompressedImage': CompressedImage,
          'sensor_msgs/msg/PointCloud2': PointCloud2}
 ALL = ('semantic', 'depth', 'normals', 'boundary', 'points')
+# What the node says of itself, and all once more in one message.
+ONLY_NODE = {'dense', 'health', 'stats', 'transition_event'}
 
 
 def read(path: Path) -> dict:
@@ -34,6 +37,12 @@ def read(path: Path) -> dict:
 
 def stamp(message) -> tuple[int, int]:
     return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def topics_of(tester, name: str) -> set[str]:
+    """Return what a node publishes below its name."""
+    found = tester.node.get_publisher_names_and_types_by_node(name, '/')
+    return {topic.removeprefix(f'/{name}/') for topic, _ in found if topic.startswith(f'/{name}/')}
 
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
@@ -66,6 +75,12 @@ def test_the_same_messages(tester, start_node, tiny_model, tmp_path, transport):
                 return all(any(stamp(m) == stamp(picture) for m in messages)
                            for messages in heard.values())
             tester.pump(images, lambda picture=picture: picture, arrived, 'outputs')
+        published = topics_of(tester, name)
+    with open_bag(tmp_path / 'out') as out:
+        written = {topic.removeprefix('/demt_perception/') for topic in out.topics}
+    if importlib.util.find_spec('vision_msgs') is None:
+        written.remove('semantic/label_info')
+    assert published - ONLY_NODE == written
     for path, messages in offline.items():
         online = {stamp(message): message for message in heard[path]}
         assert [stamp(m) for m in messages] == [stamp(m) for m in given[topic]]

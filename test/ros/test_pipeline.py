@@ -163,13 +163,13 @@ def test_a_frame_that_fails_does_not_end_the_work(work):
 
 
 @pytest.fixture
-def together(free_model):
+def together(free_model, any_batch):
     """Return (model, two unlike cameras, a function that starts a pipeline with frames in it).
 
     The model takes two images at once, as where a batch is faster: here whatever it gains.
     """
     model = Predictor(free_model, 'onnxruntime', 1)
-    assert 'times as fast' in model.batch_with(2, gain=0.0)
+    assert 'times as fast' in model.batch_with(2)
     assert model.together == 2
     cameras = [Camera(Statistics()) for _ in range(2)]
     for camera, focal in zip(cameras, (80.0, 160.0), strict=True):

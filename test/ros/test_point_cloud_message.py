@@ -9,6 +9,7 @@ from demt_perception.inference.point_cloud import CONFIDENCE, LABEL
 from demt_perception.ros.camera_model import scaled_camera_info
 from demt_perception.ros.composites import composites_of
 from demt_perception.ros.point_cloud import CloudFiller
+from demt_perception.ros.rectification import camera_of
 
 HEIGHT, WIDTH = 48, 64
 ALL = ('semantic', 'confidence')
@@ -34,30 +35,30 @@ def points_of(message):
 def test_it_has_the_size_of_the_outputs(predict):
     predictions = predict(0.5)
     info = scaled_camera_info(make_info(), WIDTH // 2, HEIGHT // 2)
-    message = CloudFiller().fill(predictions, info, Header(frame_id='lens'), 1, ALL)
+    message = CloudFiller().fill(predictions, camera_of(info), Header(frame_id='lens'), 1, ALL)
     assert (message.height, message.width) == predictions.size == (HEIGHT // 2, WIDTH // 2)
     assert message.header.frame_id == 'lens'
     points = points_of(message)
     np.testing.assert_array_equal(points.view(np.uint32)[..., LABEL], predictions.semantic)
     np.testing.assert_allclose(
-        points[..., 0], (np.arange(32) - 16) / 25 * predictions.depth, rtol=1e-5)
+        points[..., 0], (np.arange(32) - 15.75) / 25 * predictions.depth, rtol=1e-5)
 
 
 def test_memory_is_used_again_and_rays_follow_camera_and_step(predict):
     filler, predictions = CloudFiller(), predict()
-    first = filler.fill(predictions, make_info(), Header(), 1, ALL)
+    first = filler.fill(predictions, camera_of(make_info()), Header(), 1, ALL)
     x, memory = points_of(first)[..., 0].copy(), first.data
-    again = filler.fill(predictions, make_info(25.0), Header(), 1, ALL)
+    again = filler.fill(predictions, camera_of(make_info(25.0)), Header(), 1, ALL)
     assert again.data is memory
     np.testing.assert_allclose(points_of(again)[..., 0], 2 * x, rtol=1e-5)
-    fewer = filler.fill(predictions, make_info(25.0), Header(), 4, ALL)
+    fewer = filler.fill(predictions, camera_of(make_info(25.0)), Header(), 4, ALL)
     assert (fewer.height, fewer.width, fewer.row_step) == (12, 16, 16 * 24)
     np.testing.assert_allclose(points_of(fewer)[..., 0], 2 * x[::4, ::4], rtol=1e-5)
 
 
 @pytest.mark.parametrize('given', [(), ('semantic',), ALL])
 def test_what_is_not_given_is_unknown(predict, given):
-    points = points_of(CloudFiller().fill(predict(), make_info(), Header(), 1, given))
+    points = points_of(CloudFiller().fill(predict(), camera_of(make_info()), Header(), 1, given))
     assert (points.view(np.uint32)[..., LABEL] == 255).all() == ('semantic' not in given)
     assert np.isnan(points[..., CONFIDENCE]).all() == ('confidence' not in given)
 

@@ -11,6 +11,7 @@ from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
+from std_msgs.msg import Header
 from test_rectification import LENS, make_info
 
 from demt_perception.ros.camera_model import focal_lengths
@@ -88,9 +89,36 @@ def test_a_camera_info_is_taken_for_the_image_that_the_topic_names(topic, k, d):
     rule = f'image:={topic.removesuffix("/compressed")}'
     with listening(rule, cameras=[''], compressed='compressed' in topic) as (_, [reception]):
         reception._on_camera_info(make_info())
-        info = reception.camera_info(1280, 720)
+        info = reception.camera_info(Header(), 1280, 720)
     assert (info.k[0], info.k[4], list(info.d)) == (*k, d)
     assert focal_lengths(info) == k
+
+
+def stamped(seconds, frame_id='', **changes):
+    info = make_info(**changes)
+    info.header = Header(stamp=Time(sec=seconds), frame_id=frame_id)
+    return info
+
+
+def test_an_image_has_the_camera_info_of_its_stamp_and_else_the_newest():
+    with listening('image:=/cam/image_raw', cameras=['']) as (_, [reception]):
+        for second in range(1, 31):   # a lens that zooms
+            reception._on_camera_info(
+                stamped(second, k=[1000.0 + second, 0, 640, 0, 1000, 360, 0, 0, 1]))
+        seen = {second: reception.camera_info(stamped(second).header, 1280, 720).k[0]
+                for second in (5, 21, 25, 30, 31)}
+    assert seen == {5: 1030, 21: 1021, 25: 1025, 30: 1030, 31: 1030}
+    assert len(reception._by_stamp) == 10
+
+
+def test_a_camera_info_of_another_frame_is_said_once_and_counts(monkeypatch):
+    said = []
+    with listening('image:=/cam/image_raw', cameras=['']) as (node, [reception]):
+        reception._on_camera_info(stamped(1, 'rear'))
+        monkeypatch.setattr(node, 'get_logger', lambda: type('Log', (), {'warning': said.append}))
+        for frame_id in ('', 'rear', 'front', 'front'):
+            assert reception.camera_info(Header(frame_id=frame_id), 1280, 720) is not None
+    assert len(said) == 1 and "'rear'" in said[0] and "'front'" in said[0]
 
 
 def test_a_camera_info_is_taken_anew_for_what_the_images_are_said_to_be(monkeypatch):
@@ -103,7 +131,7 @@ def test_a_camera_info_is_taken_anew_for_what_the_images_are_said_to_be(monkeypa
         def anew(rectified, before):
             reception = Reception(node, 'front/', False, Statistics(), lambda *arguments: None,
                                   lambda *arguments: None, rectified, before)
-            return reception, reception.camera_info(1280, 720).k[0]
+            return reception, reception.camera_info(Header(), 1280, 720).k[0]
 
         before._on_camera_info(make_info())
         before._on_camera_info(make_info())
@@ -131,7 +159,7 @@ def test_what_images_are_said_to_be_changes_at_once(tiny_model):
         for value, k in ((True, 1020), ('auto', 1155.9)):
             result, = node.set_parameters([Parameter('rectified', value=value)])
             assert result.successful
-            assert camera.reception.camera_info(1280, 720).k[0] == k
+            assert camera.reception.camera_info(Header(), 1280, 720).k[0] == k
         result, = node.set_parameters([Parameter('rectified', value='maybe')])
         assert 'want one of auto, true, false' in result.reason
 

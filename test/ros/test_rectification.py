@@ -108,10 +108,14 @@ def test_the_message_that_came_is_left_alone():
     assert info == make_info()
 
 
-def test_a_lens_that_is_not_known_is_named_and_counts_as_none():
+def test_a_lens_that_is_not_known_is_named_and_gives_no_camera():
     info = describe_image(make_info(distortion_model='double_sphere', d=[0.1] * 6), False)
     assert 'double_sphere' in unknown_lens(info)
-    assert camera_of(info).model == ''
+    assert camera_of(info) is None
+    prism = [*LENS, 0.0, 0.0, 0.0, 1e-3, 0.0, 0.0, 0.0]
+    assert camera_of(make_info(distortion_model='rational_polynomial', d=prism)) is None
+    prism[8] = 0.0
+    assert camera_of(make_info(distortion_model='rational_polynomial', d=prism)) is not None
     assert unknown_lens(describe_image(make_info(), False)) == ''
     assert unknown_lens(describe_image(make_info(distortion_model='x'), True)) == ''
 

@@ -51,7 +51,7 @@ def test_topics_that_rest_on_the_focal_length(tasks, some):
 def test_the_table_of_the_page_has_every_name_that_degraded_can_hold():
     code = '\n'.join(path.read_text() for path in (ROOT / 'demt_perception/ros').glob('*.py'))
     names = set(re.findall(
-        r"(?:BadImageError\(|\.note\(|\.drop\(|report_drop\(|_guard\(\[[\w.]+\], )\s*'(\w+)'",
+        r"(?:BadImageError\(|\.note\(|\.drop\(|report_drop\(|guard\(\[?[\w.]+\]?, )\s*'(\w+)'",
         code))
     names -= {*_NORMAL, *_NORMAL_EVENTS}
     names |= {'engine_hung', 'publication_hung', 'engine_slow', 'engine_stand_in', 'input',

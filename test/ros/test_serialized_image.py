@@ -6,7 +6,7 @@ pytest.importorskip('rclpy', reason='rclpy is not installed')
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
-from demt_perception.ros.demo.serialized_image import image_array, stamp_ns
+from demt_perception.ros.serialized_image import image_array, stamp_ns
 
 
 @pytest.mark.parametrize('frame_id', ['', 'a', 'abc', 'abcd', 'camera_optical_frame'])

@@ -7,6 +7,7 @@ instance there are computed in float64 without anything of the renderer or of ``
 from importlib.util import find_spec
 import multiprocessing
 
+from depth_gradient import normals_from_depth
 import numpy as np
 import pytest
 
@@ -21,10 +22,11 @@ SIZE, FOCAL = (192, 112), 150.
 
 def shoot(path: str) -> None:
     """Render a corner of a street, objects with flat faces, and save it with its triangles."""
+    from scene_triangles import triangles
+
     from demt_perception.synthetic import buildings, furniture, heavy
     from demt_perception.synthetic.meshes import Mesh, pose
     from demt_perception.synthetic.stage import Stage
-    from demt_perception.synthetic.triangles import triangles
 
     rng = np.random.default_rng(3)
     stage = Stage(rng, SIZE, 1)
@@ -112,8 +114,6 @@ def test_depth_to_the_millimetre_and_normals_to_half_a_degree(pair):
 
 
 def test_normals_are_the_gradient_of_depth_on_every_flat_face(pair):
-    from demt_perception.synthetic.labels import normals_from_depth
-
     view, _ = pair
     normals, depth = view['normals'], view['depth']
     flat = np.isfinite(depth) & (depth < 40)

@@ -1,5 +1,6 @@
 """Label maths against scenes whose answer is known without rendering."""
 
+from depth_gradient import normals_from_depth
 import numpy as np
 import pytest
 
@@ -67,7 +68,7 @@ def test_normals_agree_with_the_gradient_of_depth(normal):
     inside = np.zeros_like(near)
     inside[1:-1, 1:-1] = (near[1:-1, 1:-1] & near[:-2, 1:-1] & near[2:, 1:-1] & near[1:-1, :-2]
                           & near[1:-1, 2:])
-    from_depth = labels.normals_from_depth(np.where(near, depth, 0), RAYS)
+    from_depth = normals_from_depth(np.where(near, depth, 0), RAYS)
     cosine = (from_depth * normals).sum(-1)[inside]
     assert inside.sum() > 500
     assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 0.1

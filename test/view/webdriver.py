@@ -13,7 +13,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 PATIENCE = 30.0
-ELEMENT = 'element-6066-11e4-a52e-4f735466cecf'
 # Nothing is looked for outside: the tests' page is on this machine.
 FLAGS = ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync',

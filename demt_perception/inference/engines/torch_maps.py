@@ -61,9 +61,12 @@ class TorchMaps:
 
     def normals(self, raw: np.ndarray, size: Size) -> np.ndarray:
         """See ``postprocess.normals``."""
+        nowhere = postprocess.no_direction(raw)
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             large = _linear(self._up(np.moveaxis(raw, 0, 2)), size)
             large /= large.norm(dim=1, keepdim=True).clamp_min_(SHORTEST)
+            if nowhere.any():
+                large.masked_fill_(self._nearest(self._up(nowhere), size) != 0, 0)
             return self._down(large, 3)
 
     def _nearest(self, image: Tensor, size: Size) -> Tensor:

@@ -67,7 +67,7 @@ def scores(figures: Figures) -> dict[str, float]:
     """Return the score of each trouble that can be judged by these figures; never below 0.
 
     Args:
-        figures: of ``picture.picture_figures``; ``unknown``, see ``usual.Usual.unknown``;
+        figures: of ``picture.picture_figures``; ``unknown``, see ``usual.Unusual``;
             ``changed`` and ``frozen``, see ``steadiness.Steadiness``. Any of them may be missing.
     """
     return {name: max(0.0, score(figures)) for name, (needed, score) in _SCORES.items()

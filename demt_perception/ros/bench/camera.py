@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 
 from demt_perception.ros.bench.commands import read_commands
 from demt_perception.ros.bench.pictures import load_pictures
-from demt_perception.ros.demo.recorder import tell
+from demt_perception.ros.processes import tell
 
 
 def main() -> int:

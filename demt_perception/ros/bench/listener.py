@@ -17,7 +17,8 @@ from rclpy.executors import SingleThreadedExecutor
 
 from demt_perception.model_card import load_card
 from demt_perception.ros.bench.commands import read_commands
-from demt_perception.ros.demo.recorder import Recorder, stages_of, tell
+from demt_perception.ros.processes import tell
+from demt_perception.ros.recorder import DEPTH_INFO, Recorder, stages_of
 
 NODE = '/demt_perception'
 REPORTS = 5
@@ -31,8 +32,7 @@ def main() -> int:
     args = parser.parse_args()
     card = load_card(args.model)
     rclpy.init()
-    recorder = Recorder(NODE, card.tasks, '/image', pictures=False, dense=False,
-                        given=card.outputs)
+    recorder = Recorder(NODE, card.tasks, card.outputs)
     executor = SingleThreadedExecutor()
     executor.add_node(recorder)
     commands = read_commands()
@@ -63,7 +63,7 @@ def figures(recorder: Recorder, stamps: list[int], settling: list[int]) -> dict[
     wanted = set(stamps)
     topics: dict[str, list[float]] = {}
     last: dict[int, float] = {}
-    images = [name for name in recorder.topics if name != 'depth/camera_info']
+    images = [name for name in recorder.topics if name != DEPTH_INFO]
     arrived = Counter(row[1] for name in images for row in recorder.received[name])
     for name in images:
         rows = [row for row in recorder.received[name] if row[1] in wanted]

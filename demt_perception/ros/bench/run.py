@@ -9,14 +9,14 @@ import time
 from typing import Any
 
 from demt_perception.ros.bench.search import find_peak
-from demt_perception.ros.demo.processes import (
-    DemoError,
+from demt_perception.ros.frame_statistics import WINDOW
+from demt_perception.ros.processes import (
     Lines,
     parameters,
     Process,
+    ProcessError,
     quiet_environment,
 )
-from demt_perception.ros.frame_statistics import WINDOW
 
 FIRST_TIMEOUT = 120.0
 """Seconds; loading a large network takes that on a small board."""
@@ -72,7 +72,7 @@ class Bench:
             show: is told what is done.
 
         Raises:
-            DemoError: one ended early, or nothing came out; the text holds the log's end.
+            ProcessError: one ended early, or nothing came out; the text holds the log's end.
         """
         environ = quiet_environment(folder) | {'DEMT_CACHE': str(setup.cache)}
         self._processes: list[Process] = []
@@ -126,7 +126,7 @@ class Bench:
         """Let the camera send at a rate in Hz; return what came of it.
 
         Raises:
-            DemoError: a process ended.
+            ProcessError: a process ended.
         """
         settling = round(SETTLING * rate)
         cpu, began = self._cpu(), time.monotonic()
@@ -192,7 +192,7 @@ class Bench:
             for one in self._processes:
                 one.check()
         logs = '\n'.join(one.log_tail() for one in self._processes)
-        raise DemoError(f'no {event!r} of the {process.name} within {timeout:g} s\n{logs}')
+        raise ProcessError(f'no {event!r} of the {process.name} within {timeout:g} s\n{logs}')
 
 
 def run_bench(setup: Setup, rate: float | None, seconds: float, folder: Path,
@@ -200,7 +200,7 @@ def run_bench(setup: Setup, rate: float | None, seconds: float, folder: Path,
     """Return the figures of one phase at a rate; None: of one below the peak, and that.
 
     Raises:
-        DemoError: see ``Bench``.
+        ProcessError: see ``Bench``.
     """
     with Bench(setup, folder, show) as bench:
         peak: float | None = None

@@ -10,8 +10,8 @@ import numpy as np
 from demt_perception.inference.resize import shrink
 from demt_perception.inference.sheet import arrange, CAPTIONS
 from demt_perception.model_card import ModelCard
-from demt_perception.ros.demo.serialized_image import image_array
 from demt_perception.ros.outputs import OUTPUTS
+from demt_perception.ros.serialized_image import image_array
 
 # Topics of the views, by their names in the sheet.
 VIEWS = {output.topic: output.attribute for output in OUTPUTS if output.attribute in CAPTIONS}

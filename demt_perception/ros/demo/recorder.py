@@ -7,9 +7,6 @@ before, should they fail.
 """
 
 import argparse
-from collections.abc import Collection
-from functools import partial
-import json
 from pathlib import Path
 import sys
 import time
@@ -22,65 +19,49 @@ import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from demt_perception.model_card import load_card, ModelCard
 from demt_perception.ros.demo.panels import PanelSampler, sheet, VIEWS, write_video
-from demt_perception.ros.demo.serialized_image import stamp_ns
-from demt_perception.ros.outputs import outputs_of
+from demt_perception.ros.processes import tell
+from demt_perception.ros.recorder import Recorder, stages_of
 
-DENSE = 'dense'  # all of them again in one message: a consumer takes the topics, or this one
 FIRST_TIMEOUT = 90.0
 SHEET_ROWS = 6
 VIDEO_PERIOD = 0.1
 
 
-class Recorder(Node):
-    """Counts the messages of each topic and keeps what the pictures need."""
+class DemoRecorder(Recorder):
+    """Counts, and keeps what the pictures need.
 
-    def __init__(self, node: str, tasks: Collection[str], image: str, pictures: bool,
-                 dense: bool, given: Collection[str] = ()) -> None:
+    Attributes:
+        sampler: of the moments that are shown.
+        label_table: the newest demt_msgs/LabelTable, or None.
+    """
+
+    def __init__(self, node: str, card: ModelCard, image: str, pictures: bool,
+                 dense: bool) -> None:
         """Subscribe to the outputs of a node, by full names.
 
         Args:
             node: the perception node.
-            tasks: of the model that it runs.
+            card: of the model that it runs.
             image: the camera's topic; subscribed for pictures only.
             pictures: keep what video and sheet need.
             dense: subscribe to ``dense`` too.
-            given: of optional outputs, those that the model gives: ``ModelCard.outputs``.
         """
-        super().__init__('demo_recorder')
-        from demt_msgs.msg import DensePrediction, InferenceStats, LabelTable
-        kinds = {'depth/camera_info': CameraInfo, DENSE: DensePrediction}
-        self.topics = (*(output.topic for output in outputs_of(tasks, given)), 'depth/camera_info')
-        # By topic: when each message came (monotonic s), its stamp (ns) and its latency (ms).
-        self.received: dict[str, list[tuple[float, int, float]]] = {
-            name: [] for name in ((image,) * pictures + self.topics + (DENSE,) * dense)}
-        self.sizes: dict[str, int] = {}
-        self.stats: list[Any] = []
+        super().__init__(node, card.tasks, card.outputs, image if pictures else '', dense)
+        from demt_msgs.msg import LabelTable
         self.label_table: Any = None
         self.sampler = PanelSampler(VIDEO_PERIOD)
         self._image = image
         self._pictures = pictures
-        # Serialised: what is only counted need not be converted.
-        self._listeners = [
-            self.create_subscription(
-                kinds.get(name, Image), name if name == image else f'{node}/{name}',
-                partial(self._on_message, name), qos_profile_sensor_data, raw=True)
-            for name in self.received
-        ]
-        self.create_subscription(InferenceStats, f'{node}/stats', self.stats.append, 10)
         self.create_subscription(
             LabelTable, f'{node}/semantic/label_table', self._on_label_table,
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
 
-    def _on_message(self, name: str, data: bytes) -> None:
-        now = time.monotonic()
-        stamp = stamp_ns(data)
-        self.received[name].append((now, stamp, (time.time_ns() - stamp) / 1e6))
-        self.sizes[name] = len(data)
+    def keep(self, name: str, stamp: int, data: bytes, now: float) -> None:
+        """Keep the camera's images and the views, as many as are shown."""
         if name == self._image:
             self.sampler.add_camera(stamp, data)
         elif name in VIEWS and self._pictures:
@@ -88,15 +69,6 @@ class Recorder(Node):
 
     def _on_label_table(self, message: Any) -> None:
         self.label_table = message
-
-    def outputs(self) -> int:
-        """Return how many frames have come out so far."""
-        return max(len(self.received[name]) for name in self.topics)
-
-
-def tell(event: str, **values: Any) -> None:
-    """Write one line to the process that started this one."""
-    print(json.dumps({'event': event, **values}), flush=True)
 
 
 class StateWatch:
@@ -126,7 +98,7 @@ class StateWatch:
         return self._unconfigured >= 3
 
 
-def record(recorder: Recorder, watch: StateWatch, seconds: float) -> bool:
+def record(recorder: DemoRecorder, watch: StateWatch, seconds: float) -> bool:
     """Spin until the measurement is over; return whether anything came."""
     # One executor for all the time: `rclpy.spin_once` would serve a single message each time,
     # and the topics at the end of the list hardly ever.
@@ -148,7 +120,7 @@ def record(recorder: Recorder, watch: StateWatch, seconds: float) -> bool:
     return True
 
 
-def measure(recorder: Recorder) -> dict[str, Any]:
+def measure(recorder: DemoRecorder) -> dict[str, Any]:
     """Return the figures of every topic, and the node's own of its last report."""
     topics = {}
     for name, rows in recorder.received.items():
@@ -177,21 +149,7 @@ def measure(recorder: Recorder) -> dict[str, Any]:
     return result
 
 
-def stages_of(reports: list[Any]) -> dict[str, dict[str, float]]:
-    """Return the node's percentiles by stage, the median over its reports.
-
-    The first report is left out where there are more: it holds the cold start.
-    """
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for report in reports[1:] or reports:
-        for stage, p50, p95 in zip(report.stages, report.p50_ms, report.p95_ms, strict=True):
-            rows.setdefault(stage, []).append((p50, p95))
-    return {stage: dict(zip(('p50_ms', 'p95_ms'), map(float, np.median(values, axis=0)),
-                            strict=True))
-            for stage, values in rows.items()}
-
-
-def write_pictures(recorder: Recorder, card: ModelCard, folder: Path, rate: float,
+def write_pictures(recorder: DemoRecorder, card: ModelCard, folder: Path, rate: float,
                    ) -> dict[str, str]:
     """Write video and sheet; return their paths, or nothing where no view came."""
     moments = recorder.sampler.complete()
@@ -218,8 +176,7 @@ def main() -> int:
     args = parser.parse_args()
     rclpy.init()
     card = load_card(args.model)
-    recorder = Recorder(args.node, card.tasks, args.image, args.pictures, args.dense,
-                        card.outputs)
+    recorder = DemoRecorder(args.node, card, args.image, args.pictures, args.dense)
     try:
         came = record(recorder, StateWatch(recorder, args.node), args.seconds)
     finally:

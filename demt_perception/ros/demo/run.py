@@ -7,14 +7,14 @@ import sys
 import time
 from typing import Any
 
-from demt_perception.ros.demo.processes import (
-    DemoError,
+from demt_perception.progress import Progress
+from demt_perception.ros.processes import (
     Lines,
     parameters,
     Process,
+    ProcessError,
     quiet_environment,
 )
-from demt_perception.ros.demo.progress import Progress
 
 _PACKAGE = 'demt_perception.ros'
 # Making the pictures after the recording; a slow disk must not hang the demo for ever.
@@ -51,7 +51,7 @@ def run_demo(options: Options) -> dict[str, Any]:
     """Run all three processes; return the recorder's result with the node's memory and start.
 
     Raises:
-        DemoError: a process ended early, or nothing came out; the text holds the log's end.
+        ProcessError: a process ended early, or nothing came out; the text holds the log's end.
     """
     environ = quiet_environment(options.out)
     processes: list[Process] = []
@@ -79,7 +79,7 @@ def run_demo(options: Options) -> dict[str, Any]:
 
 def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -> dict[str, Any]:
     """Follow the recorder's reports to the result."""
-    progress = Progress(seconds)
+    progress = Progress()
     memory = peak = 0.0
     first = torch = None
     lines = Lines(recorder)
@@ -92,12 +92,16 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
                 case 'first':
                     first = report['time'] - node.started
                 case 'progress':
-                    progress.show(report['elapsed'], report['frames'])
+                    elapsed, frames = report['elapsed'], report['frames']
+                    progress.show(f'{frames} frames, {frames / max(elapsed, 0.1):.1f} a second',
+                                  max(0.0, seconds - elapsed))
                 case 'recorded':
                     recording = False
                     limit = time.monotonic() + _RESULT_TIMEOUT
                     torch = node.has_mapped('libtorch')
-                    progress.close('making the pictures' if first is not None else '')
+                    progress.close()
+                    if first is not None:
+                        print('making the pictures', flush=True)
                     camera.stop()
                     node.stop()
                 case 'result':
@@ -112,16 +116,16 @@ def _follow(recorder: Process, node: Process, camera: Process, seconds: float) -
             camera.check()
             memory, peak = node.memory_mb()
             if first is None:
-                progress.wait('loading the model')
+                progress.show('loading the model')
         if lines.ended:
             break
     if result is not None:
         if 'files' not in result:
             result['files'] = {}
-            progress.close(f'the pictures could not be made\n{recorder.log_tail()}')
+            print(f'the pictures could not be made\n{recorder.log_tail()}', flush=True)
         return result
     if first is None:
-        raise DemoError(
+        raise ProcessError(
             'the perception node published nothing\n' + '\n'.join(
                 process.log_tail() for process in (node, camera, recorder)))
-    raise DemoError(f'the recorder gave no result\n{recorder.log_tail()}')
+    raise ProcessError(f'the recorder gave no result\n{recorder.log_tail()}')

@@ -11,9 +11,8 @@ from demt_perception.bags.camera_topics import Camera, CAMERA_INFO, COMPRESSED_I
 from demt_perception.bags.ros_types import decode as decode_message
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import BadCameraInfoError, check_camera_info
-from demt_perception.ros.compressed import decode
-from demt_perception.ros.conversions import to_bgr
 from demt_perception.ros.offline.recording import plain_info
+from demt_perception.ros.pixels import pixels_of
 from demt_perception.ros.rectification import describe_image, is_rectified
 
 
@@ -79,7 +78,7 @@ def look(frame: Frame) -> tuple[Any, np.ndarray, Any, str]:
         message = decode_message(frame.message.data, kind)
     except ValueError as error:
         raise BadImageError('decode_failed', str(error)) from error
-    bgr = (to_bgr if frame.is_raw else decode)(message)
+    bgr = pixels_of(message)
     if frame.info is None:
         return message.header, bgr, None, ''
     try:

@@ -1,14 +1,14 @@
 """One bag processed in whichever process or machine, and what is to be said of it."""
 
-import ctypes
 from pathlib import Path
 import time
 from typing import NamedTuple
 
 from demt_perception.bags.records import BagError
-from demt_perception.bench.progress import Progress as Line
 from demt_perception.inference import EngineError
+from demt_perception.inference.memory import keep_freed_memory
 from demt_perception.model_card import ModelCardError
+from demt_perception.progress import Progress as Line
 from demt_perception.ros.offline.processing import Options, process, Progress
 
 
@@ -32,7 +32,7 @@ def run_job(job: Job, show: bool = False) -> Outcome:
 
     What is wrong with one bag is told, and keeps none of the others from being processed.
     """
-    keep_memory()
+    keep_freed_memory()
     line = Line()
     begin, first = 0.0, -1   # before: the model is loaded
 
@@ -75,17 +75,3 @@ def _total(progress: Progress) -> str:
     if progress.total is None and progress.damage:
         return f'{progress.taken} images that could be read'
     return f'{max(progress.total or 0, progress.taken)} images'
-
-
-def keep_memory() -> None:
-    """Have freed memory kept by the process: to map each array anew takes as long as to fill it.
-
-    As ``ros.transport`` has it in the environment of nodes; here the process runs already.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):   # another C library than glibc
-        return
-    mmap_threshold, trim_threshold = -3, -1   # of glibc's malloc.h
-    for option in (mmap_threshold, trim_threshold):
-        mallopt(option, 1 << 30)

@@ -23,9 +23,9 @@ from demt_perception.bags.metadata import METADATA_FILE, write_metadata
 from demt_perception.bags.pieces import Encoded, make_piece, Piece
 from demt_perception.inference import find_model, Predictor
 from demt_perception.model_card import load_card
+from demt_perception.ros.ahead import ahead
 from demt_perception.ros.bad_image import BadImageError
 from demt_perception.ros.camera_model import focal_lengths
-from demt_perception.ros.offline.ahead import ahead
 from demt_perception.ros.offline.frames import first_size, Frame, look, read_frames
 from demt_perception.ros.offline.recording import Recorder
 from demt_perception.ros.offline.streams import side_by_side

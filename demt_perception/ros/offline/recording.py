@@ -19,18 +19,16 @@ from demt_perception.bags.pieces import Encoded
 from demt_perception.bags.records import BagError, Channel
 from demt_perception.bags.ros_types import LABEL_INFO, LABEL_TABLE, ros2_types, schema
 from demt_perception.inference import Predictions
-from demt_perception.inference.point_cloud import FIELDS, fill_points, make_rays
+from demt_perception.inference.point_cloud import Camera, FIELDS, fill_points, make_rays
 from demt_perception.inference.resize import shrink
 from demt_perception.model_card import ModelCard
 from demt_perception.ros.camera_model import scaled_camera_info
-from demt_perception.ros.outputs import outputs_of
+from demt_perception.ros.outputs import ALIGNED, CAMERA_INFOS, outputs_of
 from demt_perception.ros.rectification import camera_of
 
 NODE = '/demt_perception'
 CLOUD = 'sensor_msgs/msg/PointCloud2'
-_DEPTH_INFO, _POINTS = 'depth/camera_info', 'points'
-# Pixels that belong to the points; of all pixels, as there are here, the same images once more.
-_ALIGNED = {'points/semantic': 'semantic', 'points/confidence': 'confidence'}
+_POINTS = 'points'
 _TABLE, _INFO = 'semantic/label_table', 'semantic/label_info'
 
 
@@ -64,7 +62,8 @@ class Recorder:
             card: of the model.
             cameras: their names, '' for one without.
             wanted: topics below the node's name such as ``depth/image``, or their folders such as
-                ``depth``; none: all but ``points``, which repeat depth in six times the space.
+                ``depth``; none: all but ``points`` and what is below it, which repeat the others
+                in six times the space.
 
         Raises:
             BagError: something is wanted that the model has not.
@@ -73,12 +72,16 @@ class Recorder:
         outputs = outputs_of(card.tasks, card.outputs)
         kinds = {output.topic: IMAGE for output in outputs}
         made = {output.topic: {output.task} for output in outputs}
+        infos = {topic: task for topic, task in CAMERA_INFOS.items() if task in card.tasks}
+        kinds |= dict.fromkeys(infos, CAMERA_INFO)
+        made |= {topic: {task} for topic, task in infos.items()}
         if 'semseg' in card.tasks:
-            kinds |= {_TABLE: LABEL_TABLE, _INFO: LABEL_INFO, **dict.fromkeys(_ALIGNED, IMAGE)}
-            made |= {topic: {'semseg'} for topic in (_TABLE, _INFO, *_ALIGNED)}
+            aligned = [output.topic for output in ALIGNED]
+            kinds |= {_TABLE: LABEL_TABLE, _INFO: LABEL_INFO, **dict.fromkeys(aligned, IMAGE)}
+            made |= {topic: {'semseg'} for topic in (_TABLE, _INFO, *aligned)}
         if 'depth' in card.tasks:
-            kinds |= {_DEPTH_INFO: CAMERA_INFO, _POINTS: CLOUD}
-            made |= {_DEPTH_INFO: {'depth'}, _POINTS: {'depth', 'semseg'}}
+            kinds[_POINTS] = CLOUD
+            made[_POINTS] = {'depth', 'semseg'}
         if strange := [name for name in wanted if not any(_is_in(t, name) for t in kinds)]:
             raise BagError(f'{", ".join(strange)}: no output of model {card.name}, want some of '
                            f'{", ".join(kinds)}, or their folders')
@@ -128,13 +131,15 @@ class Recorder:
         if info is not None:
             height, width = predictions.size
             info = scaled_camera_info(info, width, height)
-            if _DEPTH_INFO in wanted:
-                made.append(self._encode(camera, _DEPTH_INFO, time_ns, _typed_info(info, header)))
-        made += [self._image(camera, topic, 'mono8', time_ns, header,
-                             getattr(predictions, attribute))
-                 for topic, attribute in _ALIGNED.items() if topic in wanted]
-        if info is not None and _POINTS in wanted:
-            made.append(self._cloud(camera, time_ns, header, predictions, info))
+            made += [self._encode(camera, topic, time_ns, _typed_info(info, header))
+                     for topic in CAMERA_INFOS if topic in wanted]
+        # The points are of all pixels here, so these are the same images once more.
+        made += [self._image(camera, output.topic, output.encoding, time_ns, header,
+                             getattr(predictions, output.attribute))
+                 for output in ALIGNED if output.topic in wanted]
+        lens = None if info is None or _POINTS not in wanted else camera_of(info)
+        if lens is not None:
+            made.append(self._cloud(camera, time_ns, header, predictions, lens))
         return made
 
     def _image(self, camera: str, topic: str, encoding: str, time_ns: int, header: Any,
@@ -149,13 +154,13 @@ class Recorder:
             head[:-4], struct.pack('<I', pixels.nbytes), pixels.data.cast('B')))
 
     def _cloud(self, camera: str, time_ns: int, header: Any, predictions: Predictions,
-               info: Any) -> Encoded:
+               lens: Camera) -> Encoded:
         """Return a point for every pixel: see ``inference.point_cloud``."""
         height, width = size = predictions.size
         label, confidence = (getattr(predictions, name) if name in predictions.card.outputs
                              else None for name in ('semantic', 'confidence'))
         points = np.empty((height, width, len(FIELDS)), np.float32)
-        fill_points(points, _rays(camera_of(info), size), predictions.depth,
+        fill_points(points, _rays(lens, size), predictions.depth,
                     shrink(predictions.image, size), label, confidence)
         types = ros2_types().types
         fields = [types['sensor_msgs/msg/PointField'](name, 4 * index, _FIELD_TYPES[kind], 1)

@@ -1,4 +1,4 @@
-"""How far a benchmark is, on standard error."""
+"""How far something long is, on standard error, where no bar of tqdm fits: there is no count."""
 
 import sys
 import time

@@ -2,8 +2,8 @@
 
 Source: Dai et al., Deformable Convolutional Networks, ICCV 2017 (v1) and Zhu et al., CVPR 2019
 (v2, with a mask); conventions of torchvision and of the ONNX operator DeformConv. DeMT needs its
-1x1 case only, for which deform.py is faster; this is the meaning of the DeformConv node that an
-export may write instead, and it is written in operators that run everywhere.
+1x1 case only, for which networks/deform.py is faster; this is the meaning of the DeformConv node
+that an export may write instead, in plain operators.
 """
 
 import torch

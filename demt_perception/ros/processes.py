@@ -1,4 +1,4 @@
-"""Starts the demo's processes, watches them and ends them."""
+"""Starts processes, watches them, reads what they report and ends them."""
 
 from collections.abc import Mapping, Sequence
 import contextlib
@@ -11,6 +11,7 @@ import subprocess
 import time
 from typing import Any, IO
 
+from demt_perception.inference.memory import resident_mb
 from demt_perception.ros.domains import unused_domain
 from demt_perception.ros.transport import transport_environment
 from demt_perception.share import share_file
@@ -19,8 +20,8 @@ _PATIENCE = 5.0
 _LOG_TAIL = 30
 
 
-class DemoError(Exception):
-    """The demo cannot go on; the text says why, with the end of the log that tells."""
+class ProcessError(Exception):
+    """A process ended or gave nothing; the text says why, with the end of the log that tells."""
 
 
 class Process:
@@ -53,10 +54,10 @@ class Process:
             self._process.stdin.flush()
 
     def check(self) -> None:
-        """Raise DemoError if the process has ended."""
+        """Raise ProcessError if the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise DemoError(f'the {self.name} ended with code {code}\n{self.log_tail()}')
+            raise ProcessError(f'the {self.name} ended with code {code}\n{self.log_tail()}')
 
     def log_tail(self) -> str:
         """Return the end of the log, headed by its name."""
@@ -65,13 +66,7 @@ class Process:
 
     def memory_mb(self) -> tuple[float, float]:
         """Return resident memory now and at its peak, MB; zeros once the process is gone."""
-        try:
-            text = Path(f'/proc/{self.pid}/status').read_text()
-            values = dict(line.split(':', 1) for line in text.splitlines())
-            now, peak = (int(values[key].split()[0]) / 1024 for key in ('VmRSS', 'VmHWM'))
-            return now, peak
-        except (OSError, KeyError):
-            return 0.0, 0.0
+        return resident_mb(self.pid)
 
     def cpu_seconds(self) -> float:
         """Return the processor time used so far; 0 once the process is gone."""
@@ -136,6 +131,11 @@ class Lines:
         self.ended = not data
         *lines, self._rest = (self._rest + data).split(b'\n')
         return [json.loads(line) for line in lines if line.startswith(b'{')]
+
+
+def tell(event: str, **values: Any) -> None:
+    """Write one line to the process that started this one, for its ``Lines``."""
+    print(json.dumps({'event': event, **values}), flush=True)
 
 
 def quiet_environment(out: Path) -> dict[str, str]:
