@@ -39,7 +39,7 @@ help:
 	@echo 'make faults every fault of test/faults many times, on the real node over DDS: the table of'
 	@echo '            docs/reliability.md;  ARGS="--times 5 --only camera"'
 	@echo 'make lint   ruff and mypy'
-	@echo 'make soak   the node at full rate for 2 hours with faults at random; report in out/soak'
+	@echo 'make soak   the node at full rate for 2.7 hours with faults at random; report in out/soak'
 	@echo 'make fuzz   every parser with damaged input for SECONDS=60 each, then the property tests with'
 	@echo '            new examples; ARGS="--only camera_info"; what was found is in out/fuzz/findings'
 	@echo 'make coverage  how much of ros/, inference/ and bags/ the tests run (20 minutes)'
@@ -63,7 +63,7 @@ faults: export OMP_NUM_THREADS ?= 1
 faults: $(STAMPS)/test
 	$(PY) test/faults/run_campaign.py $(ARGS)
 
-soak: SECONDS = 7200
+soak: SECONDS = 9700
 soak: OUT = out/soak
 soak: $(STAMPS)/test
 	$(PY) test/soak/soak.py --seconds '$(SECONDS)' --out '$(OUT)' $(ARGS)
