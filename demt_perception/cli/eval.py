@@ -8,6 +8,7 @@ stereo pairs. --pictures: no figures, but a sheet to look at.
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 import json
 import math
@@ -27,6 +28,7 @@ from demt_perception.cli.spreading import add_spreading, positive
 
 if TYPE_CHECKING:
     from demt_perception.training.evaluation import Job, Tally
+    from demt_perception.training.evaluation.job import Opened
 
 
 # The options that not all modes take, and which do; 'card' is --camvid and --rendered.
@@ -158,10 +160,26 @@ def _run_data(args: argparse.Namespace) -> int:
         from demt_perception.training.plots.evaluation import plot_evaluation
         print(f'{len(plot_evaluation(args.plots, opened, tally))} plots in {args.plots}')
     others = len(opened.listing.problems)
+    for line in _remarks(job, opened, tally):
+        print(line, file=sys.stderr)
     if others:
         print(f'{others} other problem{"s" if others > 1 else ""}, such as missing labels: see '
               '`demt data check`', file=sys.stderr)
     return _tell_broken(tally, args.skip_broken)
+
+
+def _remarks(job: 'Job', opened: 'Opened', tally: 'Tally') -> Iterator[str]:
+    """Yield what makes the figures other than they look."""
+    from demt_perception.training.evaluation.selection import was_chosen_by
+
+    if tally.assumed and 'depth' in opened.tasks:
+        card = opened.predictor.card
+        yield (f'{tally.assumed} of {tally.images} pictures have no focal length: assumed were '
+               f'{card.assumed_hfov:g} degrees of view, by which their depth is right or wrong')
+    if was_chosen_by(opened.predictor.folder, job.root, job.split):
+        yield (f'{Path(job.root).name}{f", {job.split}" if job.split else ""} is validation data '
+               'of the run: the weights may have been chosen by these pictures, and other ones '
+               'will come out worse; measure on a split of its own')
 
 
 def _job(args: argparse.Namespace) -> 'Job':

@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, check against torch and write the card."""
-    from demt_perception.training.config import ConfigError, load_config
+    from demt_perception.training.config import CONFIG, ConfigError, load_config
     from demt_perception.training.export import export_model
-    from demt_perception.training.persistence import BEST, CONFIG, WEIGHTS
+    from demt_perception.training.persistence import BEST, WEIGHTS
 
     path = Path(args.run)
     weights = args.weights

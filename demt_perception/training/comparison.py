@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from demt_perception.tasks import TASKS
-from demt_perception.training.config import ConfigError, load_config
+from demt_perception.training.config import CONFIG, ConfigError, load_config
 from demt_perception.training.logbook import read_log
 from demt_perception.training.metrics import delta_m
-from demt_perception.training.persistence import CONFIG, FREE
+from demt_perception.training.persistence import FREE
 
 Figures = Mapping[str, float]
 

@@ -8,9 +8,12 @@ from typing import Any
 import yaml
 
 from demt_perception.outside import MOST_YAML, parse_yaml, read_file
+from demt_perception.training.card_values import check_card_values
 from demt_perception.training.checked import ConfigError, nearest, read, set_deep
 
-__all__ = ['ConfigError', 'Source', 'TrainConfig', 'load_config', 'save_config']
+__all__ = ['CONFIG', 'ConfigError', 'Source', 'TrainConfig', 'load_config', 'save_config']
+CONFIG = 'config.yaml'
+"""Of a run, and of the model that was made of it."""
 
 
 @dataclass
@@ -62,7 +65,8 @@ class TrainConfig:
             cameras of any shape.
         losses: table of losses: see ``objective.TABLES``.
         loss_options: {task: name of another loss for it}, see ``objective.OTHERS``.
-        loss_weights: {task: weight}; what is not listed has the papers' weight.
+        loss_weights: {task: weight}; what is not listed has the papers' weight, with losses
+            ``driving`` that of the shipped models.
         weighting: ``fixed``, ``uncertainty``, ``gradnorm`` or ``dwa``.
         teacher: trained networks to learn from while training: run folders, or weights beside
             the config.yaml of their run.
@@ -105,14 +109,16 @@ class TrainConfig:
         panels: pictures drawn at each measurement.
         single_task: JSON of single-task figures, {task: figure}: the best weights are then
             those of the greatest Delta_m against them, else against the first measurement.
-        classes: names of the classes; () takes those of the first dataset.
+        classes: names of the classes; () takes those of the first dataset that has the run's own
+            ids: no label_maps of semseg.
         palette: their colours; () likewise.
         focal: focal length in network-input pixels: for ``driving`` the canonical one, else that
             of the training pictures; goes onto the model card.
-        far: depth of sky in canonical metres, for ``driving``.
+        far: depth of sky in canonical metres, for ``driving``; beyond ``depth_range``.
         assumed_hfov: horizontal field of view in degrees of a camera that does not say, for the
             card.
-        depth_range: nearest and farthest metres that the card promises.
+        depth_range: nearest and farthest metres that the card promises; what a network of losses
+            ``driving`` puts beyond is published as unknown: the sky, which it puts at ``far``.
         mean: of the pictures, RGB of 0..255, for ``driving``; the papers' protocols have theirs.
         std: likewise.
         sky: id of the class without depth limit, for ``driving``, see ``transforms.Driving``.
@@ -220,10 +226,7 @@ class TrainConfig:
                               f'{self.least_confidence}: want more than 0, and 0 to 1')
         if not 0 <= self.ema < 1:
             raise ConfigError(f'ema: {self.ema}, want at least 0 and below 1')
-        for name in ('mean', 'std'):
-            if len(getattr(self, name)) != 3:
-                raise ConfigError(f'{name}: {getattr(self, name)}, want one number of red, green, '
-                                  'blue each')
+        check_card_values(self)
         for name, size in (('size', self.size), *(('more_sizes', s) for s in self.more_sizes)):
             if len(size) != 2 or min(size) < 32:
                 raise ConfigError(f'{name}: {size}, want [height, width] of 32 or more')

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from demt_perception.class_lists import NYUD, PASCAL, voc_palette
 from demt_perception.model_card import CARD_FILE, file_sha256, ModelCard, save_card, WEIGHTS
 from demt_perception.networks import fuse
 from demt_perception.networks.deform_node import as_deform_conv, onnx_translation
@@ -20,20 +19,12 @@ from demt_perception.networks.model import MultiTaskModel
 from demt_perception.networks.tensor_file import save_tensors
 from demt_perception.tasks import TASKS
 from demt_perception.training.building import build, load_weights
-from demt_perception.training.config import ConfigError, save_config, TrainConfig
+from demt_perception.training.card_values import check_depth_range
+from demt_perception.training.class_names import card_classes
+from demt_perception.training.config import CONFIG, ConfigError, save_config, TrainConfig
 from demt_perception.training.loading import normalisation
 from demt_perception.training.objective import LOG_DEPTH
-from demt_perception.training.persistence import CONFIG
 
-CAMVID_CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
-                  'pedestrian', 'bicyclist')
-# Cityscapes' colours for the classes that both have: what people are used to read.
-CAMVID_PALETTE = ((70, 130, 180), (70, 70, 70), (153, 153, 153), (128, 64, 128), (244, 35, 232),
-                  (107, 142, 35), (220, 220, 0), (190, 153, 153), (0, 0, 142), (220, 20, 60),
-                  (119, 11, 32))
-KNOWN_CLASSES = {
-    len(CAMVID_CLASSES): (CAMVID_CLASSES, CAMVID_PALETTE), len(NYUD): (NYUD, voc_palette(
-        len(NYUD), first=1)), len(PASCAL): (PASCAL, voc_palette(len(PASCAL)))}
 PROBABILITIES = {task.topic for task in TASKS.values() if task.kind == 'probability'}
 SIZE_MULTIPLE = 32
 OPSET = 20  # the newest that ONNX Runtime, OpenVINO and TensorRT 10.3 all read
@@ -54,19 +45,19 @@ def export_model(config: TrainConfig, weights: str | Path, out: str | Path,
 
     Raises:
         RuntimeError: ONNX Runtime disagrees with torch by more than 1e-3 relative.
-        ConfigError: ``out`` is a run, or where the weights lie.
+        ConfigError: ``out`` is a run, or where the weights lie; classes have no names; or the
+            range of depth reaches the sky.
         TrainingError: the weights are damaged, or of another network.
         ValueError: ``engine`` is unknown.
     """
     out = Path(out)
     _refuse_overwriting(out, Path(weights))
     network = build(config)
+    check_depth_range(config, network.tasks)
     load_weights(weights, network)
     mean, std = normalisation(config)
     uncertainty = bool(config.model_options.get('uncertainty'))
-    # A card has at least one class, also that of a network which knows none.
-    named = config if 'semseg' in network.tasks else replace(config, classes=(), palette=())
-    classes, palette = class_names(named, network.tasks.get('semseg', 1))
+    classes, palette = card_classes(config, network.tasks.get('semseg', 0))
     card = ModelCard(
         name=out.resolve().name,
         architecture=architecture(config.model, config.model_options, config.backbone),
@@ -112,18 +103,6 @@ def without_places(config: TrainConfig, name: str) -> TrainConfig:
                     for source in config.validation],
         teacher=tuple(last(path, 'models') for path in config.teacher),
         start_from=last(config.start_from, 'runs'), single_task=last(config.single_task, 'runs'))
-
-
-def class_names(config: TrainConfig, count: int) -> tuple[
-        tuple[str, ...], tuple[tuple[int, int, int], ...]]:
-    """Return names and colours of a run's classes: its own, or of a known set of this number."""
-    names, colors = KNOWN_CLASSES.get(count, ((), ()))
-    names = config.classes or names or tuple(f'class {index}' for index in range(count))
-    if len(names) != count:
-        raise ConfigError(f'{len(names)} names of classes for a network of {count}: set classes')
-    if config.palette:
-        colors = config.palette
-    return names, colors if len(colors) == count else voc_palette(count, first=1)
 
 
 def _rounded_up(side: int) -> int:

@@ -4,7 +4,7 @@ Item i of a run is always the same augmented picture, whoever loads it. That mak
 resume, and alike over one process or several.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 import hashlib
@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from demt_perception.networks.task_sets import resolve_tasks
+from demt_perception.training.broken_items import collate, Told, whole
+from demt_perception.training.class_names import check_classes
 from demt_perception.training.config import ConfigError, Source, TrainConfig
 from demt_perception.training.datasets import (
     detect_layout,
@@ -59,17 +61,18 @@ def open_source(source: Source, config: TrainConfig, tasks: Sequence[str]) -> Fi
     return dataset
 
 
-def open_sources(sources: Sequence[Source], config: TrainConfig,
-                 tasks: Mapping[str, int]) -> list[FileDataset]:
+def open_sources(sources: Sequence[Source], config: TrainConfig, tasks: Mapping[str, int],
+                 names: Sequence[str] = ()) -> list[FileDataset]:
     """Return datasets that between them have a label for every task.
 
     Args:
         sources: of the configuration.
-        config: for ``root``.
+        config: for ``root``, and for ``classes``, as the user gave them.
         tasks: {task: channels} that need labels.
+        names: of the run's classes, where its data have said them already.
 
     Raises:
-        ConfigError: a task has no label anywhere, or classes in another number than the network.
+        ConfigError: a task has no label anywhere, or classes are others than the network's.
         FileNotFoundError: see ``open_source``.
     """
     # The classes steer the crop of DeMT's protocol, and mark the sky of the driving one.
@@ -90,24 +93,8 @@ def open_sources(sources: Sequence[Source], config: TrainConfig,
             for dataset in datasets for entry in dataset.entries):
         raise ConfigError(f'no picture of {roots} with depth has a focal length, which protocol '
                           'driving needs: give `focal` in dataset.yaml, or cameras/NAME.yaml')
-    names = config.classes
-    renamed = bool(names)   # they may have other names than the datasets', but no other order
-    for source, dataset in zip(sources, datasets, strict=True):
-        if 'semseg' not in tasks or not dataset.classes or 'semseg' in source.label_maps:
-            continue
-        root = source.root or config.root
-        if len(dataset.classes) != tasks['semseg']:
-            raise ConfigError(
-                f'{root} has {len(dataset.classes)} classes, the network '
-                f'{tasks["semseg"]}: set tasks.semseg={len(dataset.classes)}, or label_maps')
-        names = names or dataset.classes
-        moved = any(name in names and names.index(name) != number
-                    for number, name in enumerate(dataset.classes))
-        if moved or (not renamed and names != dataset.classes):
-            raise ConfigError(
-                f'{root} has the classes {", ".join(dataset.classes)}, the run '
-                f'{", ".join(names)}: give it label_maps of semseg; or classes, where they only '
-                'have other names')
+    if 'semseg' in tasks:
+        check_classes(sources, datasets, config, tasks['semseg'], names)
     return datasets
 
 
@@ -189,7 +176,7 @@ class ValidationItems(Dataset):
 
 
 def training_loader(items: TrainingItems, config: TrainConfig, first: int, last: int, rank: int,
-                    world: int) -> DataLoader:
+                    world: int) -> Iterator[dict[str, Tensor]]:
     """Return the batches of this process for steps ``first`` to ``last``.
 
     Every step's ``config.batch`` items are dealt to the processes in equal parts, and each part
@@ -197,6 +184,7 @@ def training_loader(items: TrainingItems, config: TrainConfig, first: int, last:
 
     Raises:
         ConfigError: the batch cannot be dealt equally.
+        DatasetError: when it comes to it, a file is broken or missing.
     """
     parts = world * config.accumulate
     if config.batch % parts:
@@ -207,26 +195,32 @@ def training_loader(items: TrainingItems, config: TrainConfig, first: int, last:
              for step in range(first, last) for start in range(
                  step * config.batch + rank * piece * config.accumulate,
                  step * config.batch + (rank + 1) * piece * config.accumulate, piece)]
-    return DataLoader(items, batch_sampler=order, **_workers(config))
+    return whole(DataLoader(Told(items), batch_sampler=order, collate_fn=collate,
+                            **_workers(config)))
 
 
 def validation_loader(items: ValidationItems, config: TrainConfig, rank: int,
-                      world: int) -> DataLoader:
+                      world: int) -> Iterator[dict[str, Tensor]]:
     """Return this process's share of the pictures, one by one: they may differ in size.
 
     Processes talk within a forward pass, so all get as many pictures: where they do not come out
     even, some get one more at the end, which is not to be counted (see ``share``).
+
+    Raises:
+        DatasetError: when it comes to it, a file is broken or missing.
     """
     length = -(-len(items) // world)
     order = [(rank + world * i) % len(items) for i in range(length)]
-    return DataLoader(items, batch_size=1, sampler=order, **_workers(config))
+    return whole(DataLoader(Told(items), batch_size=1, sampler=order, collate_fn=collate,
+                            **_workers(config)))
 
 
 def _workers(config: TrainConfig) -> dict[str, Any]:
     if not config.workers:
         return {}
     # Python 3.14 no longer forks unless told; datasets cannot be pickled.
-    return {'num_workers': config.workers, 'worker_init_fn': one_thread, 'prefetch_factor': 4,
+    # Batches wait in shared memory, of which a container has 64 MB unless told.
+    return {'num_workers': config.workers, 'worker_init_fn': one_thread, 'prefetch_factor': 2,
             'multiprocessing_context': 'fork'}
 
 
@@ -254,7 +248,8 @@ def steps_of(config: TrainConfig, pictures: int) -> tuple[int, int]:
     return config.iterations or config.epochs * epoch, epoch
 
 
-def batches(loader: DataLoader, accumulate: int) -> Iterator[list[dict[str, Tensor]]]:
+def batches(loader: Iterable[dict[str, Tensor]],
+            accumulate: int) -> Iterator[list[dict[str, Tensor]]]:
     """Yield the pieces of one step at a time."""
     pieces: list[dict[str, Tensor]] = []
     for piece in loader:

@@ -49,7 +49,9 @@ def measure_run(run: Any) -> None:
     run.book.say(f'{run.step:6d}  ' + '  '.join(
         f'{task} {value:.4f}' for task, value in main.items())
         + (f'  Delta_m {100 * better:+.2f} %' if run.reference else ''))
-    if run.best is None or better > (run.best['delta_m'] if run.reference else 0):
+    # Its own gain anew: the single-task figures may have been given since it was measured.
+    if run.best is None or better > (
+            validation.gain(run.best['main'], run.reference) if run.reference else 0):
         run.best = result
         write_weights(run, BEST)
         if fabric.is_global_zero:

@@ -34,6 +34,8 @@ from demt_perception.training.losses.weighting import (
 
 TABLES: dict[str, Mapping[str, Loss]] = {
     'demt_nyud': DEMT_NYUD, 'demt_pascal': DEMT_PASCAL, 'mtl': MTL, 'mtl_partial': MTL_PARTIAL}
+DRIVING_WEIGHTS: Mapping[str, float] = {**WEIGHTS, 'normals': 0.7, 'edge': 5.0}
+"""Those of the shipped models: the papers' weights are for losses of other sizes."""
 LOG_DEPTH = ('driving',)
 """Tables of networks whose depth logits are logarithms (``deploy.depth_from_logits``)."""
 OTHERS = ('border_cross_entropy', 'scale_invariant_log')
@@ -85,7 +87,8 @@ class Objective:
             if getattr(self, option)}
         self.class_weights = class_weights(config.class_shares, tasks.get('semseg', 0))
         self.losses = {task: self._loss(config, task) for task in tasks}
-        weights = {task: config.loss_weights.get(task, WEIGHTS[task]) for task in tasks}
+        usual = DRIVING_WEIGHTS if config.losses == 'driving' else WEIGHTS
+        weights = {task: config.loss_weights.get(task, usual[task]) for task in tasks}
         self.weighting = WEIGHTINGS[config.weighting](weights)
 
     def __call__(self, outputs: Mapping[str, Any],

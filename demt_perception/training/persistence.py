@@ -10,14 +10,20 @@ from torch import Tensor
 from demt_perception.model_card import WEIGHTS
 from demt_perception.training import checkpoints, processes
 from demt_perception.training.claim import claim
-from demt_perception.training.config import ConfigError, load_config, save_config, TrainConfig
+from demt_perception.training.config import (
+    CONFIG,
+    ConfigError,
+    load_config,
+    save_config,
+    TrainConfig,
+)
 
-CONFIG, CHECKPOINTS = 'config.yaml', 'checkpoints'
+CHECKPOINTS = 'checkpoints'
 BEST = 'best.safetensors'
 # What may change between the parts of a run without changing its result.
 FREE = ('out', 'root', 'workers', 'threads', 'save_every', 'log_every', 'panels', 'accelerator',
         'validate_every', 'strategy', 'compile', 'channels_last', 'accumulate', 'sources',
-        'single_task', 'classes', 'palette', 'start_from')
+        'single_task', 'classes', 'palette', 'start_from', 'depth_range', 'assumed_hfov')
 
 
 def save(run: Any) -> None:
@@ -95,9 +101,21 @@ def _same_run(config: TrainConfig, path: Path) -> None:
                 f'{path.parent} holds a run with other settings: ' + ', '.join(
                     f'{name} {getattr(before, name)!r}, now {getattr(config, name)!r}'
                     for name in changed) + '; set another out, or remove that folder')
+        _same_order(before, config, path.parent)
     temporary = path.with_suffix('.tmp')
     save_config(config, temporary)
     os.replace(temporary, path)
+
+
+def _same_order(before: TrainConfig, config: TrainConfig, folder: Path) -> None:
+    """Let classes be called otherwise, but never be numbered otherwise."""
+    moved = [name for name in before.classes if name in config.classes
+             and config.classes.index(name) != before.classes.index(name)]
+    if moved:
+        raise ConfigError(
+            f'{folder} holds a run with the classes {", ".join(before.classes)}, now in another '
+            f'order, {", ".join(config.classes)}: other ids are other labels; want that order '
+            'again, or another out')
 
 
 def _comparable(value: Any) -> Any:

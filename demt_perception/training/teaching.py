@@ -10,12 +10,12 @@ from torch import nn, Tensor
 
 from demt_perception.networks.model import MultiTaskModel
 from demt_perception.training.building import build, load_weights
-from demt_perception.training.config import ConfigError, load_config, TrainConfig
+from demt_perception.training.config import CONFIG, ConfigError, load_config, TrainConfig
 from demt_perception.training.failures import TrainingError
 from demt_perception.training.loading import normalisation
 from demt_perception.training.losses import distilling
 from demt_perception.training.objective import Objective
-from demt_perception.training.persistence import BEST, CONFIG, WEIGHTS
+from demt_perception.training.persistence import BEST, WEIGHTS
 from demt_perception.training.processes import Logits
 
 

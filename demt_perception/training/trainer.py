@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 import signal
 import threading
@@ -15,6 +14,8 @@ from torch import nn, Tensor
 
 from demt_perception.training import loading, optimising, persistence, processes
 from demt_perception.training.building import build, labels_needed, start_from
+from demt_perception.training.card_values import check_depth_range
+from demt_perception.training.class_names import named
 from demt_perception.training.config import TrainConfig
 from demt_perception.training.failures import (
     explained_memory,
@@ -39,6 +40,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ConfigError: the configuration does not fit itself, the data, or the run that is there.
         FileNotFoundError: a dataset is missing.
+        DatasetError: a file of one is broken.
         TrainingError: see ``failures``.
     """
     if config.threads:
@@ -63,18 +65,19 @@ class Run:
         new = start_from(config.start_from, network) if config.start_from else []
         tasks = labels_needed(network)
         self.objective = Objective(config, tasks)
+        check_depth_range(config, network.tasks)
         datasets = loading.open_sources(config.data, config, tasks)
-        if not config.classes:
-            config = replace(config, classes=tuple(datasets[0].classes),
-                             palette=tuple(datasets[0].palette))
+        given = config
+        if 'semseg' in network.tasks:
+            config = named(config, datasets)
         self.config, self.out = config, Path(config.out)
         self.fabric = fabric = processes.create_fabric(config)
         self.pictures = sum(len(dataset) for dataset in datasets)
         self.steps, self.epoch = loading.steps_of(config, self.pictures)
         self.items = loading.TrainingItems(datasets, config, tuple(tasks),
                                            self.steps * config.batch)
-        held_out = loading.open_sources(config.validation, config, network.tasks) \
-            if config.validation else []
+        held_out = loading.open_sources(
+            config.validation, given, network.tasks, config.classes) if config.validation else []
         self.held_out = [loading.ValidationItems(dataset, source, config, tuple(network.tasks))
                          for dataset, source in zip(held_out, config.validation, strict=True)]
         self.tasks = network.tasks

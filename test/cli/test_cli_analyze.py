@@ -10,7 +10,7 @@ import pytest
 
 from demt_perception.cli.main import main
 
-pytest.importorskip('tqdm', reason="pip install '.[train]'")
+pytest.importorskip('tqdm', reason='pip install tqdm')
 sys.path.append(str(Path(__file__).parents[1] / 'training'))
 
 from archives import write_camvid, write_folder, write_nyud, write_pascal, write_rendered

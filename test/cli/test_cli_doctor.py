@@ -12,6 +12,7 @@ from demt_perception.cli import doctor_checks, doctor_transport, finding
 from demt_perception.cli.finding import Level, try_python
 from demt_perception.cli.main import main
 from demt_perception.inference.models import DEFAULT_MODEL
+from demt_perception.ros import transport
 
 
 def levels(findings):
@@ -37,6 +38,34 @@ def test_whole_report_runs_and_the_engines_work(capsys, tiny_model, tmp_path, mo
 def test_this_python_and_its_packages_are_good():
     assert levels(doctor_checks.python()) == [Level.GOOD]
     assert Level.BAD not in levels(doctor_checks.packages())
+
+
+def test_each_missing_package_has_its_purposes_and_its_own_remedy(monkeypatch):
+    def version(name):
+        raise doctor_checks.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor_checks.metadata, 'version', version)
+    found = {f.text.split(':')[0]: f for f in doctor_checks.packages() if f.level is Level.NOTE}
+    assert 'engine torch' in found['no torch'].text
+    assert found['no onnx'].remedy == 'pip install onnx'   # not what brings torch with it
+    for purpose in ('export', 'quantize', 'calibrate', 'tensorrt'):
+        assert purpose in found['no onnx'].text
+
+
+def test_without_a_model_no_engine_is_tried(tmp_path, monkeypatch):
+    """Whatever lies beside the source tree, such as the tests' own models."""
+    from demt_perception.inference import models
+    monkeypatch.setenv('DEMT_MODELS', str(tmp_path))
+    monkeypatch.setattr(models, 'share_folders', lambda name: [])
+    assert [f.text for f in doctor_checks.engines()] == ['no model to run']
+
+
+def test_the_remedies_are_the_settings_of_our_launch_files():
+    said = texts(doctor_transport.transport_settings({}))
+    assert all(f'{name}={value}' in said for name, value in transport.MALLOC.items())
+    for name in transport.PROFILE_VARIABLES:
+        said = texts(doctor_transport.transport_settings({name: '/none/such.xml'}))
+        assert f'{name}=/none/such.xml: no such file' in said
 
 
 def test_crashing_library_is_a_finding():

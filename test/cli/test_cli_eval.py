@@ -16,7 +16,7 @@ from demt_perception.inference.input_size import fit_input_size
 from demt_perception.model_card import load_card, save_card
 
 pytest.importorskip('onnxruntime')
-pytest.importorskip('tqdm', reason="pip install '.[train]'")
+pytest.importorskip('tqdm', reason='pip install tqdm')
 sys.path.append(str(Path(__file__).parents[1] / 'training'))
 
 from archives import write_camvid, write_folder
@@ -131,6 +131,39 @@ def test_missing_labels_are_told_and_count_for_the_other_tasks(six, data, tmp_pa
     assert '1 other problem, such as missing labels' in capsys.readouterr().err
     figures = json.loads((tmp_path / 'a.json').read_text())['figures']
     assert (figures['depth']['images'], figures['semseg']['images']) == (2, 3)
+
+
+def test_pictures_of_an_unknown_focal_length_are_counted(six, data, tmp_path, capsys):
+    assert run(six, '--data', data, '--json', tmp_path / 'a.json') == 0
+    assert 'focal length' not in capsys.readouterr().err
+    assert json.loads((tmp_path / 'a.json').read_text())['conditions']['focal_assumed'] == 0
+    data = shutil.copytree(data, tmp_path / 'bare')   # a job is opened once
+    (data / 'dataset.yaml').write_text(f'classes: [{", ".join(CLASSES)}]\n')
+    for name in ('frame_3', 'frame_5'):
+        (data / 'cameras' / f'{name}.yaml').unlink()
+    for processes in (1, 2):
+        assert run(six, '--data', data, '--processes', processes, '--json',
+                   tmp_path / 'a.json') == 0
+        assert ('2 of 3 pictures have no focal length: assumed were '
+                f'{load_card(six).assumed_hfov:g} degrees') in capsys.readouterr().err
+        assert json.loads((tmp_path / 'a.json').read_text())['conditions']['focal_assumed'] == 2
+    assert run(six, '--data', data, '--tasks', 'edge') == 0
+    assert 'focal length' not in capsys.readouterr().err, 'of depth alone it matters'
+
+
+@pytest.mark.parametrize(('source', 'said'), [
+    ({'root': 'data/data', 'split': 'val'}, True), ({'split': 'val'}, True),
+    ({'root': 'data/data'}, True), ({'root': 'data/other', 'split': 'val'}, False),
+    ({'root': 'data/data', 'split': 'test'}, False)])
+def test_a_split_that_chose_the_weights_is_told(six, data, tmp_path, capsys, source, said):
+    model = shutil.copytree(six, tmp_path / 'model')
+    (model / 'config.yaml').write_text(json.dumps({
+        'model': 'demt', 'tasks': 'nyud', 'out': 'x', 'iterations': 1, 'root': 'data/data',
+        'data': [{'root': 'a'}], 'validation': [source]}))
+    assert run(model, '--data', data, '--tasks', 'edge') == 0
+    assert ('data, val is validation data of the run' in capsys.readouterr().err) == said
+    (model / 'config.yaml').write_text('of: another program')
+    assert run(model, '--data', data, '--tasks', 'edge') == 0
 
 
 def test_figures_in_the_card(six, data, tmp_path):

@@ -37,6 +37,12 @@ def test_runs_as_a_module(module):
     assert done.stdout.startswith('demt_perception ')
 
 
+def test_labels_of_the_ground_need_no_torch():
+    code = ("import sys; sys.modules['torch'] = None; "
+            'import demt_perception.training.labelling.ground')
+    subprocess.run([sys.executable, '-c', code], timeout=60, check=True)
+
+
 def test_listing_the_verbs_imports_no_heavy_package():
     code = ("import sys; from demt_perception.cli.main import _parser; _parser();"
             "print({'cv2', 'numpy', 'torch', 'openvino', 'rclpy'} & set(sys.modules))")

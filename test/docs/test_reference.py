@@ -30,6 +30,17 @@ def test_the_reference_is_what_the_nodes_say():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_the_reference_has_what_only_other_models_publish():
+    pytest.importorskip('rclpy', reason='needs rclpy')
+    pytest.importorskip('demt_msgs', reason='needs demt_msgs: make setup')
+    from demt_perception.ros.composites import COMPOSITES
+    from demt_perception.ros.outputs import ALIGNED, OUTPUTS
+    page = (REFERENCE / 'topics.md').read_text(encoding='utf-8')
+    for output in (*OUTPUTS, *ALIGNED):
+        assert f'| `~/{output.topic}` | sensor_msgs/msg/Image | {output.encoding} |' in page
+    assert {f'~/{composite.topic}' for composite in COMPOSITES} <= names(REFERENCE / 'topics.md')
+
+
 def test_a_difference_is_found(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     import reference

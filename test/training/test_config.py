@@ -11,6 +11,7 @@ import yaml
 
 pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
+from demt_perception.training.card_values import check_depth_range
 from demt_perception.training.config import ConfigError, load_config, save_config
 
 SMALL = {'model': 'demt', 'tasks': 'nyud', 'data': [{'root': 'a', 'split': 'train'}], 'out': 'o',
@@ -56,6 +57,13 @@ def test_overrides_go_deep(tmp_path):
     ({'size': [64]}, (), 'want .height, width.'),
     ({'size': [90, 150], 'distill': {'semseg': 1.0}}, (), 'want multiples of 4'),
     ({'mean': [1, 2]}, (), 'red, green, blue'),
+    ({'std': [1, 2, 0]}, (), r'std: \(1.0, 2.0, 0.0\), want .* more than 0'),
+    ({'focal': 0}, (), 'focal: 0.0, want pixels, more than 0'),
+    ({'focal': float('inf')}, (), 'focal: inf, want pixels'),
+    ({'far': -1}, (), 'far: -1.0, want metres, more than 0'),
+    ({'assumed_hfov': 180}, (), 'assumed_hfov: 180.0, want degrees between 0 and 180'),
+    ({'depth_range': [5, 2]}, (), r'depth_range: \(5.0, 2.0\), want .nearest, farthest'),
+    ({'depth_range': [0, 2]}, (), '0 < nearest < farthest'),
     ({}, ('iterations',), 'key=value'),
     ({}, ('data.1.root=x',), "'1' is no place in a list of 1"),
     ({}, ('out.deep.er=1',), "'deep' holds a plain value|'out' holds a plain value"),
@@ -92,8 +100,20 @@ def test_whatever_stands_in_the_file_it_is_read_or_refused(tmp_path, changes):
         assert isinstance(config.lr, float) and config.lr > 0
 
 
+def test_no_range_reaches_the_sky(tmp_path):
+    path = write(tmp_path / 'a.yaml', losses='driving', far=20, depth_range=[0.5, 20])
+    tasks = {'semseg': 3, 'depth': 1}
+    with pytest.raises(ConfigError, match=r'far 20 with depth_range \[0.5, 20.0\].* 20 m; want '
+                       r'far above 20.2 .* depth_range \[0.5, 18\]'):
+        check_depth_range(load_config(path), tasks)
+    check_depth_range(load_config(path, ('far=20.3',)), tasks)
+    check_depth_range(load_config(path, ('depth_range=[0.5, 18]',)), tasks)
+    check_depth_range(load_config(path), {'semseg': 3})
+    check_depth_range(load_config(path, ('losses=mtl',)), tasks)   # metres have no limit there
+
+
 def test_every_shipped_configuration_is_read():
     files = sorted(Path(__file__).parents[2].glob('config/training/**/*.yaml'))
     assert len(files) >= 10
     for file in files:
-        load_config(file)
+        check_depth_range(load_config(file), ('depth',))

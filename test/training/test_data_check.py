@@ -67,6 +67,8 @@ def test_the_summary_counts(tmp_path, capsys):
     np.save(root / 'depth' / 'b.npy', depth)
     (root / 'dataset.yaml').write_text(yaml.safe_dump(
         {'classes': ['x', 'y', 'z', 'w'], 'partial': ['semseg', 'depth']}))
+    (root / 'cameras').mkdir()
+    (root / 'cameras' / 'b.yaml').write_text('{fx: 9, fy: 9}')
     assert main(['data', 'check', str(root)]) == 0
     said = ' '.join(capsys.readouterr().out.split())
     assert '2 pictures: 10x10 (1), 10x20 (1)' in said
@@ -141,6 +143,7 @@ def test_every_problem_is_named_with_its_file(tmp_path, capsys):
         'splits/test.txt: empty split',
         'images/frame_0: listed 2 times',
         'images/gone: the split names it, and there is no such picture',
+        "splits/train.txt: 1 picture of split 'extra' as well, e.g. frame_0",
     ]
     for text in wanted:
         assert any(line.startswith(text) for line in found), (text, found)

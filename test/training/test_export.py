@@ -12,7 +12,6 @@ pytest.importorskip('onnxscript', reason='exporting needs onnxscript')
 import runs
 from safetensors.torch import save_file
 
-from demt_perception.class_lists import CITYSCAPES, CITYSCAPES_PALETTE
 from demt_perception.cli.main import main
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.cutting import batch_is_free
@@ -21,7 +20,6 @@ from demt_perception.networks.deploy import Deployed
 from demt_perception.training import export
 from demt_perception.training.building import build
 from demt_perception.training.config import load_config, save_config, TrainConfig
-from demt_perception.training.datasets import camvid
 from demt_perception.training.export import export_network, NOT_YET, without_places
 
 TASKS = ('human_parts', 'sal', 'depth')
@@ -105,17 +103,6 @@ def test_a_card_says_what_its_run_trained_with(tmp_path, monkeypatch):
     card = load_card(tmp_path / 'm')
     assert {name: getattr(card, name) for name in own} == own
     assert (card.input_size, card.tasks) == ((64, 96), ('semseg',))
-
-
-def test_eleven_classes_without_names_are_camvids_in_cityscapes_colours():
-    config = TrainConfig(model='demt_light', tasks='driving', iterations=7, out='a',
-                         data=[{'root': 'b'}])
-    names, colors = export.class_names(config, 11)
-    assert names == camvid.CLASSES
-    known = dict(zip(CITYSCAPES, CITYSCAPES_PALETTE, strict=True))
-    same = {'pavement': 'sidewalk', 'tree': 'vegetation', 'sign': 'traffic sign',
-            'pedestrian': 'person', 'bicyclist': 'bicycle'}
-    assert list(colors) == [known[same.get(name, name)] for name in names]
 
 
 def test_the_configuration_travels_without_anyones_folders(tmp_path):

@@ -213,3 +213,25 @@ def test_a_clip_becomes_a_dataset_and_the_job_continues(run, tmp_path, capsys):
     capsys.readouterr()
     assert main([*command, '--still']) == 1
     assert 'has labels made otherwise' in capsys.readouterr().err
+
+
+def test_how_much_keeps_its_label_is_told_and_stills_that_vote_are_noticed(run, tmp_path, capsys):
+    pictures = tmp_path / 'images'
+    pictures.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):   # no frames of one clip, though called so
+        cv2.imwrite(str(pictures / f'shot_{number}.png'),
+                    rng.integers(0, 256, (*SIZE, 3), np.uint8))
+    command = ['label', str(run), '--data', str(tmp_path), '--least', '0', '--out']
+    assert main([*command, str(tmp_path / 'still'), '--still']) == 0
+    still = capsys.readouterr()
+    assert 'pixels that keep their label: semseg 100%' in still.out
+    assert 'semseg' not in still.err.partition('demt label: ')[2]
+    assert main([*command, str(tmp_path / 'voted')]) == 0
+    said = capsys.readouterr()
+    share = np.mean([(sample.semseg != IGNORE).mean() for sample in Folder(tmp_path / 'voted')])
+    assert f'semseg {share:.0%}' in said.out and share < 0.5
+    assert ', edge less than 30% of the pixels' in said.err
+    assert 'give --still, and another --out' in said.err
+    assert main([*command, str(tmp_path / 'voted')]) == 0
+    assert 'keep their label' not in capsys.readouterr().out, 'there was nothing left to do'

@@ -16,7 +16,7 @@ from demt_perception.training.losses import (
     multi_task_loss,
 )
 
-GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
+GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 NO_WEIGHTS = torch.ones(11)
 
 

@@ -24,7 +24,7 @@ from demt_perception.training.losses.released import (
     WEIGHTS,
 )
 
-GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
+GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 TABLES = {'demt': DEMT_NYUD, 'mtl': MTL}
 CASES = [(name, task) for name, table in TABLES.items() for task in table]
 CHANNELS = {'semseg': 5, 'human_parts': 7, 'sal': 2, 'normals': 3, 'depth': 1, 'edge': 1}

@@ -11,14 +11,22 @@ from torch.nn import functional as F
 from demt_perception.networks.baselines import MultiTaskHead
 from demt_perception.networks.mti_net import MTINetHead
 from demt_perception.networks.pad_net import PADNetHead
-from demt_perception.training.losses.released import DEMT_NYUD, DEMT_PASCAL, MTL, WEIGHTS
-from demt_perception.training.losses.supervision import predictions, supervised_loss, task_losses
+from demt_perception.training.config import TrainConfig
+from demt_perception.training.losses.released import MTL, WEIGHTS
+from demt_perception.training.losses.supervision import predictions, task_losses
+from demt_perception.training.objective import Objective
 
-GOLDEN = Path(__file__).resolve().parents[3] / 'shared' / 'golden'
+GOLDEN = Path(__file__).resolve().parents[1] / 'data' / 'golden'
 CHANNELS = (4, 6, 8, 10)
 MAIN = {'semseg': 5, 'depth': 1}
 AUXILIARY = MAIN | {'normals': 3, 'edge': 1, 'sal': 1, 'human_parts': 7}
 SIZE = (32, 64)
+
+
+def objective(losses, tasks):
+    """Return what a run with a published table of losses minimises."""
+    return Objective(TrainConfig(model='mti_net', tasks=dict(tasks), data=[{'root': 'x'}], out='x',
+                                 iterations=1, losses=losses), tasks)
 
 
 def maps():
@@ -38,8 +46,8 @@ def labels():
     return targets
 
 
-@pytest.mark.parametrize(('name', 'table'), [('nyud', DEMT_NYUD), ('pascal', DEMT_PASCAL)])
-def test_totals_are_the_official_ones(name, table):
+@pytest.mark.parametrize('name', ['nyud', 'pascal'])
+def test_totals_are_the_official_ones(name):
     safetensors = pytest.importorskip('safetensors.torch')
     if not GOLDEN.exists():
         pytest.skip(f'{GOLDEN} is not at hand')
@@ -48,8 +56,9 @@ def test_totals_are_the_official_ones(name, table):
     terms = {key.removesuffix('_final'): value
              for key, value in values[f'demt.weighted_terms.{name}'].items()}
     targets = {task: arrays[f'target.{task}'] for task in terms}
-    total, parts = supervised_loss({task: arrays[f'pred.{task}'] for task in terms}, targets,
-                                   table, WEIGHTS)
+    outputs = {task: arrays[f'pred.{task}'] for task in terms}
+    total, parts = objective(f'demt_{name}', {
+        task: logits.shape[1] for task, logits in outputs.items()})(outputs, targets)
     assert total.item() == pytest.approx(values[f'demt.total.{name}'], rel=3e-7)
     assert {task: WEIGHTS[task] * part.item() for task, part in parts.items()} == pytest.approx(
         terms, rel=3e-7)
@@ -58,7 +67,7 @@ def test_totals_are_the_official_ones(name, table):
 def test_mti_net_is_supervised_at_every_scale():
     head, targets = MTINetHead(CHANNELS, MAIN, auxiliary=AUXILIARY), labels()
     outputs = head.train()(maps())
-    total, values = supervised_loss(outputs, targets, MTL, WEIGHTS)
+    total, values = objective('mtl', AUXILIARY)(outputs, targets)
     assert set(values) == set(MAIN) | {
         f'{task}/scale_{scale}' for task in AUXILIARY for scale in range(4)}
     wanted = sum(WEIGHTS[task] * MTL[task](outputs[task], targets[task]) for task in MAIN)
@@ -76,7 +85,7 @@ def test_mti_net_is_supervised_at_every_scale():
 def test_pad_net_is_supervised_at_its_first_guess():
     head, targets = PADNetHead(CHANNELS, MAIN, auxiliary=AUXILIARY), labels()
     outputs = head.train()(maps())
-    total, values = supervised_loss(outputs, targets, MTL, WEIGHTS)
+    total, values = objective('mtl', AUXILIARY)(outputs, targets)
     assert set(values) == set(MAIN) | {f'{task}/initial' for task in AUXILIARY}
     wanted = sum(WEIGHTS[task] * MTL[task](outputs[task], targets[task]) for task in MAIN)
     for task in AUXILIARY:
@@ -87,7 +96,7 @@ def test_pad_net_is_supervised_at_its_first_guess():
 
 def test_a_plain_network_has_one_part_per_task():
     head, targets = MultiTaskHead(CHANNELS, MAIN), labels()
-    _, values = supervised_loss(head.train()(maps()), targets, MTL, WEIGHTS)
+    _, values = objective('mtl', MAIN)(head.train()(maps()), targets)
     assert set(values) == set(MAIN)
     assert not any(value.requires_grad for value in values.values())
 
@@ -106,13 +115,13 @@ def test_bf16_outputs_are_resized_and_summed_in_full():
     head, targets = MTINetHead(CHANNELS, MAIN), labels()
     with torch.autocast('cpu', torch.bfloat16):
         outputs = head.train()(maps())
-        total, _ = supervised_loss(outputs, targets, MTL, WEIGHTS)
+        total, _ = objective('mtl', MAIN)(outputs, targets)
     assert outputs['semseg'].dtype == torch.bfloat16
     in_full = {k: v.float() if k in MAIN else
                {s: {t: x.float() for t, x in at.items()} for s, at in v.items()}
                for k, v in outputs.items()}
     assert total.dtype == torch.float32
-    assert total.item() == supervised_loss(in_full, targets, MTL, WEIGHTS)[0].item()
+    assert total.item() == objective('mtl', MAIN)(in_full, targets)[0].item()
 
 
 def test_labels_of_one_channel_need_no_axis_for_it():
@@ -138,12 +147,17 @@ def test_features_and_uncertainties_are_no_predictions():
      'without this task$'),
     ('loss', "^the network predicts 'edge' .scale_0. but there is no loss for it, only for "
      r"\['depth', 'human_parts', 'normals', 'sal', 'semseg'\]: add it, or build the network "
-     'without this task$'),
-    ('weight', r"^no weight for \['edge'\], only for \['depth', 'human_parts', 'normals', 'sal', "
-     r"'semseg'\]: add them$")])
+     'without this task$')])
 def test_what_is_missing_is_named(leave_out, message):
     outputs = MTINetHead(CHANNELS, MAIN, auxiliary=MAIN | {'edge': 1}).train()(maps())
-    given = {'labels': labels(), 'loss': dict(MTL), 'weight': dict(WEIGHTS)}
+    given = {'labels': labels(), 'loss': dict(MTL)}
     del given[leave_out]['edge']
     with pytest.raises(ValueError, match=message):
-        supervised_loss(outputs, *given.values())
+        task_losses(outputs, *given.values())
+
+
+def test_the_driving_losses_weigh_as_in_the_shipped_models():
+    tasks = {'semseg': 5, 'depth': 1, 'normals': 3, 'edge': 1}
+    assert objective('driving', tasks).weighting.weights == {
+        'semseg': 1, 'depth': 1, 'normals': 0.7, 'edge': 5}
+    assert objective('mtl', tasks).weighting.weights['edge'] == WEIGHTS['edge'] == 50

@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 import json
-from pathlib import Path
 import shutil
 
 import cv2
 import numpy as np
 import pytest
+from shared_data import SHARED
 
 pytest.importorskip('onnxruntime')
 
@@ -22,7 +22,7 @@ from demt_perception.training.evaluation.stereo import (
 )
 from demt_perception.training.evaluation.stereo_depth import measure_stereo, median_scale
 
-REAL = Path(__file__).resolve().parents[2].parent / 'shared' / 'data' / 'kitti_stereo_1'
+REAL = SHARED / 'data' / 'kitti_stereo_1'
 FOCAL, BASELINE, SIZE = 500.0, 0.5, (120, 320)
 BACKGROUND, BOX, FAR = 20, 40, 4   # pixels of disparity: 12.5 m, 6.25 m and 62.5 m
 

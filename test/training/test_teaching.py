@@ -27,6 +27,7 @@ from demt_perception.training.losses.distilling import (
     opinion,
     unlabelled,
 )
+from demt_perception.training.objective import Objective
 from demt_perception.training.teaching import Teacher
 from demt_perception.training.trainer import train
 from demt_perception.training.transforms import Driving, driving
@@ -99,6 +100,26 @@ def test_nothing_is_to_learn_from_ones_own_opinion(task):
     assert distillation(task, logits, wanted, ~everywhere, metres) == 0
 
 
+def test_depth_beyond_what_a_network_can_say_asks_for_its_limit(tmp_path):
+    """Else what it cannot reach would pull at it for ever."""
+    config = runs.small_config(tmp_path, tmp_path, **STREET, far=30.0)
+    own = Objective(config, runs.TASKS).metres
+    for wanted, logit in ((1000.0, 9.0), (30.5, 9.0), (0.01, -9.0)):
+        logits = torch.full((1, 1, 2, 2), logit, requires_grad=True)
+        loss = distillation('depth', logits, torch.full((1, 2, 2), wanted).log(),
+                            torch.ones(1, 2, 2, dtype=torch.bool), own)
+        loss.backward()
+        assert float(loss.detach()) == 0 and not logits.grad.any(), wanted
+    logits = torch.zeros(1, 1, 2, 2)   # 12.2 m
+    found = distillation('depth', logits, torch.full((1, 2, 2), 1000.0).log(),
+                         torch.ones(1, 2, 2, dtype=torch.bool), own)
+    assert float(found) == pytest.approx(np.log(30) - 2.5, abs=1e-5)
+    wide = Objective(runs.small_config(tmp_path, tmp_path), runs.TASKS).metres
+    metres_of = torch.full((1, 1, 2, 2), 12.0)
+    assert float(distillation('depth', metres_of, torch.full((1, 2, 2), 1000.0).log(), torch.ones(
+        1, 2, 2, dtype=torch.bool), wide)) == pytest.approx(np.log(1000 / 12), abs=1e-5)
+
+
 def test_classes_are_compared_by_the_softened_divergence():
     logits, teacher = torch.randn(1, 5, 4, 4), torch.randn(1, 5, 4, 4)
     found = distillation('semseg', logits, teacher.softmax(1), torch.ones(1, 4, 4).bool(),
@@ -147,7 +168,10 @@ def test_soft_labels_are_cut_like_the_picture():
 def test_a_student_learns_from_a_teacher_what_no_label_says(labelled, bare, teacher, tmp_path):
     options = {**STREET, 'teacher': (str(teacher),), 'least_confidence': 0.0,
                'distill': {'semseg': 1.0, 'depth': 1.0, 'normals': 1.0, 'edge': 1.0}}
-    config = runs.small_config(bare, tmp_path / 'student', **options, iterations=24, seed=3)
+    with pytest.raises(ConfigError, match='no dataset says what the classes'):
+        train(runs.small_config(bare, tmp_path / 'nameless', **options))
+    config = runs.small_config(bare, tmp_path / 'student', **options, iterations=24, seed=3,
+                               classes=Teacher(teacher).config.classes)
     train(config)
     losses = runs.losses(config.out)
     for task in runs.TASKS:

@@ -20,6 +20,7 @@ from demt_perception.training.config import ConfigError
 from demt_perception.training.failures import TrainingError
 from demt_perception.training.logbook import read_log
 from demt_perception.training.trainer import train
+from demt_perception.training.validation import gain
 
 
 @pytest.fixture(scope='module')
@@ -97,6 +98,21 @@ def test_best_is_the_greatest_gain_over_the_single_tasks(root, tmp_path):
     expected = ((main['semseg'] - 0.2) / 0.2 - (main['depth'] - 2) / 2
                 - (main['normals'] - 40) / 40 + (main['edge'] - 0.5) / 0.5) / 4
     assert best['delta_m'] == pytest.approx(expected)
+
+
+def test_single_task_figures_may_come_to_a_run_under_way(root, tmp_path, monkeypatch):
+    options = {'validation': [{'root': str(root)}], 'validate_every': 2}
+    cut_short(monkeypatch, runs.small_config(root, tmp_path / 'r', **options), 3)
+    first = json.loads((tmp_path / 'r' / 'best.json').read_text())
+    single = tmp_path / 'single.json'
+    single.write_text(json.dumps({'semseg': 0.2, 'depth': 2.0, 'normals': 40.0, 'edge': 0.5}))
+    train(runs.small_config(root, tmp_path / 'r', single_task=str(single), **options))
+    lines = [line for line in read_log(tmp_path / 'r') if line['kind'] == 'validation']
+    best = json.loads((tmp_path / 'r' / 'best.json').read_text())
+    of_first = gain(first['main'], json.loads(single.read_text()))
+    assert 'delta_m' not in lines[0] and all('delta_m' in line for line in lines[1:])
+    assert gain(best['main'], json.loads(single.read_text())) == max(
+        of_first, *(line['delta_m'] for line in lines[1:]))
 
 
 def test_accumulated_pieces_are_one_batch(root, tmp_path):

@@ -61,6 +61,15 @@ def test_depth_is_metric_at_the_canonical_focal_length():
     assert float(out['depth'][0, 0]) == 150.0, 'sky lies at the far limit'
 
 
+def test_depth_is_cut_to_what_the_network_can_say():
+    sample = scene(fx=100.0, fy=100.0)
+    sample.depth[60:90], sample.depth[90:] = 0.01, 1e6
+    depth = cut(sample, View(0, 0, 160, 120))['depth'].numpy()
+    assert np.allclose(depth[17:23], np.exp(-2), rtol=1e-6) and (depth[25:] == 150).all()
+    sample.depth[60:90], sample.depth[90:] = 0, np.nan
+    assert np.isnan(cut(sample, View(0, 0, 160, 120))['depth'].numpy()[17:]).all()
+
+
 def test_a_zoomed_view_keeps_the_canonical_depth_of_what_it_shows():
     """Twice the zoom is twice the focal length: the same floor pixel gets half the value."""
     wide, zoomed = cut(scene(), View(0, 0, 160, 120)), cut(scene(), View(40, 60, 80, 60))

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from demt_perception.tasks import TASKS
-from demt_perception.training.datasets import soft
+from demt_perception.training.datasets import own, soft
 from demt_perception.training.datasets.files import Entry, Listing, Problem, read_focal
 from demt_perception.training.datasets.integrity import damage
 from demt_perception.training.datasets.layouts import LAYOUTS
 from demt_perception.training.datasets.reading import SUFFIXES
 from demt_perception.training.datasets.summary import Summary
+
+OWN = 'folder'
+"""The layout that users fill. The papers' archives have their splits, and no focal lengths."""
 
 
 def check_dataset(root: str | Path, layout: str,
@@ -42,25 +45,30 @@ def check_dataset(root: str | Path, layout: str,
         problems.append(Problem(root, 'no split'))
     total, done = sum(len(listing.entries) for listing in listings.values()), 0
     summaries = {}
+    sizes: dict[str, tuple[int, ...]] = {}
     for split, listing in listings.items():
         problems += listing.faults + listing.absent + listing.problems
         summary = summaries[split] = Summary(listing.classes, listing.formats)
         for entry in listing.entries:
             # What overflows in a stray file is reported by its own rule.
             with np.errstate(all='ignore'):
-                problems += _judge(entry, listing, summary)
+                problems += _judge(entry, listing, summary, sizes)
             done += 1
             progress(done, total)
+    if layout == OWN:
+        problems += own.focal_lengths(listings.values(), sizes)
+        problems += own.shared_pictures(root, listings)
     # Splits share folders, and so what is wrong with these.
     return list(dict.fromkeys(problems)), summaries
 
 
-def _judge(entry: Entry, listing: Listing, summary: Summary) -> list[Problem]:
-    """Return what is wrong with one picture, its labels and its camera; add to the summary."""
+def _judge(entry: Entry, listing: Listing, summary: Summary,
+           sizes: dict[str, tuple[int, ...]]) -> list[Problem]:
+    """Return what is wrong with one picture, its labels and its camera; note it in the others."""
     out: list[Problem] = []
     size: tuple[int, ...] | None = None
     try:
-        size = listing.read(entry.image).shape[:2]
+        size = sizes[entry.name] = listing.read(entry.image).shape[:2]
         out += _damaged(entry.image)
     except (OSError, ValueError) as error:
         out.append(_problem(entry.image, error))

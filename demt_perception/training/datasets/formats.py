@@ -7,12 +7,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from demt_perception.training.datasets.reading import read_array, read_grey, read_image
+from demt_perception.training.datasets.reading import (
+    read_array,
+    read_grey,
+    read_ids,
+    read_image,
+)
 from demt_perception.training.datasets.sample import IGNORE
 
 UNIT_TOLERANCE = 0.05   # three channels of 8 bits miss a unit vector by up to 0.014
 NOT_UNIT_SHARE = 0.001
 UNKNOWN_GREY = 127
+FAR_OFF = 500.0
+"""Metres: more than half of a picture is never farther, sky left out."""
 SKY = 65535   # of 16-bit depth in a unit of its own
 
 
@@ -34,6 +41,11 @@ class Format:
 def load_any(path: Path) -> np.ndarray:
     """Read a .npy file as it is; an image as (H, W), or as (H, W, 3) RGB."""
     return read_array(path) if path.suffix == '.npy' else read_grey(path)
+
+
+def load_ids(path: Path) -> np.ndarray:
+    """Read a .npy file as it is; an image as the ids that it stores, of however few bits."""
+    return read_array(path) if path.suffix == '.npy' else read_ids(path)
 
 
 def load_vectors(path: Path) -> np.ndarray:
@@ -66,7 +78,7 @@ def ids(count: int, meaning: dict[int, int] | None = None, shift: int = 0) -> Fo
             raise ValueError(wrong[0])
         return table[raw]
 
-    return Format(load_any, faults, decode)
+    return Format(load_ids, faults, decode)
 
 
 def depth(unit: float = 0.0) -> Format:
@@ -87,9 +99,14 @@ def depth(unit: float = 0.0) -> Format:
         unknown = int((np.isnan(raw) | (raw == 0)).sum())
         if unknown == raw.size:
             return [f'no known depth: {np.isnan(raw).mean():.1%} NaN, {(raw == 0).mean():.1%} 0']
-        negative = int((raw < 0).sum())
-        return [f'{negative} negative depths, down to {float(np.nanmin(raw)):.4g}'] \
-            if negative else []
+        out = []
+        if negative := int((raw < 0).sum()):
+            out.append(f'{negative} negative depths, down to {float(np.nanmin(raw)):.4g}')
+        known = raw[np.isfinite(raw) & (raw > 0)]
+        if raw.dtype.kind == 'f' and known.size and np.median(known) > FAR_OFF:
+            out.append(f'the middle one of the depths is {float(np.median(known)):.4g} m: are '
+                       'they millimetres? want metres')
+        return out
 
     def decode(raw: np.ndarray) -> np.ndarray:
         if wrong := shape(raw):

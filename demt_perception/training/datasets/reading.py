@@ -3,6 +3,7 @@
 All raise OSError or DatasetError that name the file and the reason, whatever bytes it holds.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 import struct
 from typing import Any
@@ -42,22 +43,23 @@ def read_rgb(path: Path) -> np.ndarray:
 def read_grey(path: Path) -> np.ndarray:
     """Read a one-channel image of any depth as (H, W); a palette image gives its indices.
 
-    Label files are often palette PNGs (PASCAL VOC's are), which OpenCV would turn into colours.
+    Grey of fewer than 8 bits is stretched to 0..255, as by every decoder: white is white.
 
     Raises:
         OSError: the file is missing or not an image.
         DatasetError: it has more than one channel.
     """
-    data = _bytes(path)
-    bits = 0
-    # The header is at a fixed place: bit depth and colour type are its bytes 24 and 25.
-    if data[:8] == PNG and len(data) > 29 and data[25] == PALETTE:
-        bits, data = data[24], _indices_as_grey(data)
-    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if image.ndim != 2:
-        raise DatasetError(f'{path} has {image.shape[2]} channels: want one (grey or palette)')
-    # Grey of fewer bits is stretched to 0..255 by every decoder; indices must not be.
-    return image // (255 // (2 ** bits - 1)) if bits in (1, 2, 4) else image
+    return _one_channel(path, (PALETTE,))
+
+
+def read_ids(path: Path) -> np.ndarray:
+    """Read a one-channel image as ``read_grey``, but every number as it is stored.
+
+    Raises:
+        OSError: the file is missing or not an image.
+        DatasetError: it has more than one channel.
+    """
+    return _one_channel(path, (PALETTE, GREY))
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -110,6 +112,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DatasetError(f'{path} holds {type(content).__name__}: want key: value lines')
     return content
+
+
+def _one_channel(path: Path, indices: Collection[int]) -> np.ndarray:
+    """Return (H, W); of a PNG of one of these colour types, the numbers as they are stored.
+
+    Label files are often palette PNGs (PASCAL VOC's are), which OpenCV would turn into colours.
+    """
+    data = _bytes(path)
+    bits = 0
+    # The header is at a fixed place: bit depth and colour type are its bytes 24 and 25.
+    if data[:8] == PNG and len(data) > 29 and data[25] in indices:
+        bits = data[24]
+        data = _indices_as_grey(data) if data[25] == PALETTE else data
+    image = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 2:
+        raise DatasetError(f'{path} has {image.shape[2]} channels: want one (grey or palette)')
+    # Every decoder stretches grey of fewer bits to 0..255.
+    return image // (255 // (2 ** bits - 1)) if bits in (1, 2, 4) else image
 
 
 def _bytes(path: Path) -> bytes:

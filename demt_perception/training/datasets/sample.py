@@ -60,3 +60,11 @@ def change_labels(sample: Sample, change: Callable[[Task, np.ndarray], np.ndarra
     """Return a new sample with every label changed, and other fields replaced."""
     labels: dict[str, Any] = {task.name: change(task, label) for task, label in labels_of(sample)}
     return replace(sample, **labels, **fields)
+
+
+def known_share(task: Task, label: np.ndarray) -> float:
+    """Return the share of a label's pixels that have one; of sky, depth is known."""
+    unknown = UNKNOWN[task.kind]
+    if label.ndim == 3:
+        return float((label != unknown).any(2).mean())
+    return float((~np.isnan(label) if np.isnan(unknown) else label != unknown).mean())

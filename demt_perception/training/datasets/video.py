@@ -90,7 +90,7 @@ def scan(root: Path, split: str) -> Listing:
         DatasetError: the description is wrong, or two clips have one name.
     """
     listing = Listing(root, [], {}, ())
-    every, share, camera = _describe(_home(root), listing)
+    every, share, camera = _describe(_home(root))
     reader = _Reader(camera)
     listing.read = reader
     listing.focal = (camera.matrix[0], camera.matrix[1]) if camera else None
@@ -192,8 +192,8 @@ def _maps(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
                                        (width, height), cv2.CV_16SC2)
 
 
-def _describe(home: Path, listing: Listing) -> tuple[int, float, Camera | None]:
-    """Return every, validation and the camera; note what is wrong."""
+def _describe(home: Path) -> tuple[int, float, Camera | None]:
+    """Return every, validation and the camera; raises DatasetError."""
     path = home / DESCRIPTION
     every, share, camera = 1, 0.1, None
     if not path.is_file():

@@ -55,6 +55,7 @@ class Tally:
         images: samples measured.
         broken: samples that could not be.
         sureness: {task: metric of how sure the model is of it}, where it says.
+        assumed: of the samples measured, those whose focal length the dataset does not know.
     """
 
     metrics: dict[str, Metric]
@@ -63,6 +64,7 @@ class Tally:
     images: int = 0
     broken: list[Broken] = field(default_factory=list)
     sureness: dict[str, Metric] = field(default_factory=dict)
+    assumed: int = 0
 
     def merge(self, other: 'Tally') -> None:
         """Add what another tally holds; in which order tallies come changes nothing.
@@ -81,6 +83,7 @@ class Tally:
         for task, metric in other.sureness.items():
             self.sureness[task].merge(metric)
         self.images += other.images
+        self.assumed += other.assumed
         self.broken = sorted([*self.broken, *other.broken])
 
     def worst(self, task: str, count: int, higher_is_better: bool) -> list[Score]:
@@ -121,6 +124,7 @@ def evaluate(predict: Predict, samples: Samples | Sequence[Sample],
             tally.broken.append(Broken(index, str(error)))
             continue
         tally.images += 1
+        tally.assumed += sample.focal is None
         for task, metric in sure.items():
             tally.sureness[task].merge(metric)
         for task, metric in measured.items():

@@ -67,7 +67,7 @@ def document(job: Job, tally: Tally) -> dict[str, Any]:
         'images_in_split': len(opened.samples) + len(opened.listing.absent),
         'broken': len(tally.broken), 'edge_tolerance': opened.protocol.tolerance,
         'edge_labels': 'outlines of the classes' if opened.outlines else 'of the dataset',
-        'depth_labels_m': [near, far]}
+        'depth_labels_m': [near, far], 'focal_assumed': tally.assumed}
     return plain({'figures': figures_of(tally), 'main': main_figures(tally),
                   'iou': class_ious(tally, opened.listing.classes), 'conditions': conditions,
                   'broken': [broken.reason for broken in tally.broken]})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from demt_perception.tasks import TASKS
 from demt_perception.training.config import ConfigError
 from demt_perception.training.datasets import FileDataset, IGNORE, soft
 from demt_perception.training.datasets.output import refuse_overwriting, same_source
-from demt_perception.training.datasets.sample import Sample
+from demt_perception.training.datasets.sample import known_share, labels_of, Sample
 from demt_perception.training.datasets.writing import is_written, write_description, write_sample
 from demt_perception.training.evaluation.motion import estimate_motion
 from demt_perception.training.labelling.averaging import average, farthest, Opinions
@@ -33,11 +33,24 @@ NEARLY = 0.98
 """Share of the greatest depth that is taken for the sky."""
 
 
+class Labelled(NamedTuple):
+    """What a job has done.
+
+    Attributes:
+        pictures: that are labelled now, by it and before.
+        kept: {task: share of the pixels that keep their label}, of the pictures of this time that
+            have the task.
+    """
+
+    pictures: int
+    kept: dict[str, float]
+
+
 def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str | Path,
                    size: tuple[int, int], *, least: float = 0.6,
                    scales: Sequence[float] = (1.0,), temporal: bool = True,
-                   every: int = 1) -> int:
-    """Write pictures with labels by teachers; return how many there are now.
+                   every: int = 1) -> Labelled:
+    """Write pictures with labels by teachers; return what there is now.
 
     Frames of one clip (names that differ after the last ``_`` only) vote on each other's labels,
     see ``voting``. What does not hold, or is less sure than ``least``, is ignored.
@@ -81,6 +94,7 @@ def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str |
     for teacher in teachers:
         teacher.network.to(device)
     seen: dict[int, tuple[Sample, Opinions]] = {}
+    shares: dict[str, list[float]] = {}
 
     def look(index: int) -> tuple[Sample, Opinions]:
         if index not in seen:
@@ -99,8 +113,12 @@ def label_pictures(dataset: FileDataset, teachers: Sequence[Teacher], out: str |
             (opinions, coarser(estimate_motion(_bgr(other), _bgr(sample))))
             for other, opinions in others])
         sky = NEARLY * farthest(teachers, size, scales, sample.focal)
-        write_sample(out, replace(sample, **labels(agreed, holds, least, sky)), 85)
-    return sum(is_written(out, name) for name in dataset.names[::every])
+        labelled = replace(sample, **labels(agreed, holds, least, sky))
+        write_sample(out, labelled, 85)
+        for task, label in labels_of(labelled):
+            shares.setdefault(task.name, []).append(known_share(task, label))
+    return Labelled(sum(is_written(out, name) for name in dataset.names[::every]),
+                    {task: sum(values) / len(values) for task, values in shares.items()})
 
 
 def labels(opinions: Opinions, holds: dict[str, np.ndarray], least: float,

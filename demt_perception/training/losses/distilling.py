@@ -15,6 +15,10 @@ from demt_perception.tasks import TASKS
 from demt_perception.training.datasets import IGNORE
 from demt_perception.training.losses.log_depth import absolute_difference
 
+LEAST = 1e-3
+"""Metres: nearer has no logarithm to speak of."""
+UTMOST = 1e4
+"""A depth logit beyond every limit."""
 Metres = Callable[[Tensor], Tensor]
 """Depth logits (B,1,h,w) to metres of the same shape, see ``Objective.metres``."""
 
@@ -26,7 +30,7 @@ def opinion(task: str, logits: Tensor, metres: Metres) -> Tensor:
     if kind == 'classes':
         return logits.softmax(1)
     if kind == 'scalar':
-        return torch.log(metres(logits)[:, 0].clamp(min=1e-3))
+        return torch.log(metres(logits)[:, 0].clamp(min=LEAST))
     if kind == 'vector':
         return F.normalize(logits, dim=1, eps=1e-6)
     return logits.softmax(1)[:, 1] if logits.shape[1] == 2 else torch.sigmoid(logits[:, 0])
@@ -43,8 +47,9 @@ def distillation(task: str, logits: Tensor, wanted: Tensor, counts: Tensor, metr
     """Return how far logits are from an opinion, averaged over the pixels that count; 0 of none.
 
     Classes: Kullback-Leibler divergence of both distributions, softened by the temperature, times
-    its square, so that gradients stay of one size. Depth: L1 of the logarithms. Normals: L1 as in
-    ``driving.cosine_l1``. Probabilities: cross-entropy.
+    its square, so that gradients stay of one size. Depth: L1 of the logarithms, as far as the
+    network that learns can say them. Normals: L1 as in ``driving.cosine_l1``. Probabilities:
+    cross-entropy.
 
     Args:
         task: name.
@@ -61,7 +66,8 @@ def distillation(task: str, logits: Tensor, wanted: Tensor, counts: Tensor, metr
         found = (logits / temperature).log_softmax(1)
         loss = (target.exp() * (target - found)).sum(1) * temperature ** 2
     elif kind == 'scalar':
-        loss = absolute_difference(torch.log(metres(logits)[:, 0].clamp(min=1e-3)), wanted)
+        loss = absolute_difference(torch.log(metres(logits)[:, 0].clamp(min=LEAST)),
+                                   _within_reach(wanted, metres))
     elif kind == 'vector':
         loss = (F.normalize(logits, dim=1, eps=1e-6) - wanted).abs().sum(1)
     else:
@@ -80,6 +86,13 @@ def confident(task: str, wanted: Tensor, least: float) -> Tensor:
     if TASKS[task].kind == 'vector':
         return (wanted != 0).any(1)
     return torch.isfinite(wanted)
+
+
+def _within_reach(wanted: Tensor, metres: Metres) -> Tensor:
+    """Return logarithms of depth cut to what a network can say: beyond, it never would agree."""
+    ends = metres(wanted.new_tensor((-UTMOST, UTMOST))[None, None, None]).flatten()
+    least, most = torch.log(ends.clamp(min=LEAST)).tolist()
+    return wanted.clamp(least, most)
 
 
 def unlabelled(task: str, target: Tensor, size: tuple[int, int]) -> Tensor:

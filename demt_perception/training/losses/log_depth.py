@@ -7,6 +7,8 @@ from torch import Tensor
 
 from demt_perception.networks.deploy import LOG_MIDDLE, LOG_NEAREST
 
+NEAREST = math.exp(LOG_NEAREST)
+"""Canonical metres: the least depth that a network can say."""
 ROUNDING = 1e-5
 """Of the logarithm: two that differ by less are the same."""
 

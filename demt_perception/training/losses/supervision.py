@@ -64,29 +64,3 @@ def task_losses(outputs: Mapping[str, Any], targets: Mapping[str, Tensor],
         fine = resize(logits.float(), (height, width))
         result.setdefault(task, {})[stage] = losses[task](fine, targets[task])
     return result
-
-
-def supervised_loss(outputs: Mapping[str, Any], targets: Mapping[str, Tensor],
-                    losses: Mapping[str, Loss],
-                    weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the weighted total and the unweighted parts, detached.
-
-    The parts are named ``<task>`` for the final prediction, ``<task>/<stage>`` for the others.
-
-    Args:
-        outputs: see ``task_losses``.
-        targets: see ``task_losses``.
-        losses: see ``task_losses``.
-        weights: {task: weight}; published: ``released.WEIGHTS``.
-
-    Raises:
-        ValueError: as ``task_losses``, or a task has no weight.
-    """
-    parts = task_losses(outputs, targets, losses)
-    if missing := sorted(set(parts) - set(weights)):
-        raise ValueError(f'no weight for {missing}, only for {sorted(weights)}: add them')
-    total = sum(weights[task] * loss for task, stages in parts.items()
-                for loss in stages.values())
-    values = {task if stage == FINAL else f'{task}/{stage}': loss.detach()
-              for task, stages in parts.items() for stage, loss in stages.items()}
-    return total, values

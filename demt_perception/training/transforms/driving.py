@@ -15,6 +15,7 @@ from torch import Tensor
 
 from demt_perception.training.datasets import class_edges, IGNORE, Sample, soft
 from demt_perception.training.datasets.sample import labels_of
+from demt_perception.training.losses.log_depth import NEAREST
 from demt_perception.training.transforms.strong import harder
 
 
@@ -24,7 +25,8 @@ class Driving:
 
     Attributes:
         focal: canonical focal length in network-input pixels.
-        far: depth given to sky, in canonical metres; anything farther is cut to it.
+        far: depth given to sky, in canonical metres; anything farther is cut to it, as what is
+            nearer than a network can say (``log_depth.NEAREST``) is to that.
         mean: of the pictures, RGB of 0..255.
         std: likewise.
         sky: id of the class that is beyond range in pictures without depth; -1: none.
@@ -218,7 +220,8 @@ def _depth(sample: Sample, semseg: np.ndarray, rows: np.ndarray, columns: np.nda
     seen = math.sqrt(sample.focal[0] * size[1] / view.width * sample.focal[1] * size[0]
                      / view.height)
     depth = sample.depth[rows][:, columns] * np.float32(settings.focal / seen)
-    return np.where(depth > 0, np.minimum(depth, far), np.float32(np.nan)).astype(np.float32)
+    within = np.clip(depth, np.float32(NEAREST), far)
+    return np.where(depth > 0, within, np.float32(np.nan)).astype(np.float32)
 
 
 def _normals(sample: Sample, semseg: np.ndarray, rows: np.ndarray, columns: np.ndarray,
