@@ -174,7 +174,7 @@ def test_a_region_is_what_the_predictor_gives_for_it(tester, shoot, set_paramete
         assert (info.width, info.height) == (100, 60)
         # Worked into K, so that who does not know of regions is right, too.
         assert (info.k[0], info.k[4]) == (FOCAL / 2, FOCAL / 2)
-        assert (info.k[2], info.k[5]) == ((170 - x) / 2, (90 - y) / 2)
+        assert (info.k[2], info.k[5]) == ((170 - x + 0.5) / 2 - 0.5, (90 - y + 0.5) / 2 - 0.5)
         assert (info.roi.width, info.roi.height) == (0, 0)
 
         refused = set_parameter('roi', [200, 0, 200, 100])

@@ -193,7 +193,7 @@ def test_compressed_images_remapped_and_scaled(tester, start_node, tiny_model):
         assert (semantic[0].width, semantic[0].height) == (80, 48)
         assert set(semantic[0].data) == {1}, 'all is green'
         assert (semantic[0].header.stamp, semantic[0].header.frame_id) == (stamp, 'front')
-        assert (passed[0].width, passed[0].k[0], passed[0].k[2]) == (80, 60, 40)
+        assert (passed[0].width, passed[0].k[0], passed[0].k[2]) == (80, 60, (80 + 0.5) / 2 - 0.5)
         for reason, bad in (('decode_failed', b'rubbish'), ('short_data', data[:-40]),
                             ('zero_size', b'')):
             tester.pump(images, lambda bad=bad: make(bad),
