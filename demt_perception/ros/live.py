@@ -9,16 +9,29 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 import re
+import sys
 import threading
 import time
 
 import cv2
 
-from demt_perception.ros.sources import DEVICE, Frame, Source, SourceError, VIDEO_RATE
+from demt_perception.ros.sources import (
+    device_index,
+    Frame,
+    Source,
+    SourceError,
+    STREAM,
+    VIDEO_RATE,
+)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 # Without a frame for so long a stream is dead; OpenCV alone waits for 30 s.
 SILENCE = 5.0
+# An OpenCV that has GStreamer, such as apt's, would take that first: it neither sets a pixel
+# format nor passes the driver's stamps on.
+BACKEND = cv2.CAP_V4L2 if sys.platform == 'linux' else cv2.CAP_ANY
+# How old the frame that is read may be: a slow reader finds the driver's queue of four full.
+OLDEST = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +62,7 @@ def read_format(text: str) -> Format:
 
 
 def open_live(text: str, stop: threading.Event, device_format: str = '') -> Source:
-    """Return the source of a device (index or ``/dev/video*``) or a stream (address).
+    """Return the source of a device (see ``device_index``) or a stream (address).
 
     A device that is not there at first ends the frames with a SourceError, as an index is easily
     mistaken; a stream is waited for, as cameras start when they start.
@@ -57,20 +70,19 @@ def open_live(text: str, stop: threading.Event, device_format: str = '') -> Sour
     Raises:
         SourceError: the format is not valid, or asked of a stream.
     """
-    if not DEVICE.fullmatch(text):
+    if STREAM.match(text):
         if device_format:
             raise SourceError(f'device_format is {device_format!r}, but a stream has its own '
                               'format: set it in the camera')
         name = f'stream {without_password(text)}'
         return _source(name, lambda: _connect(text), stop, lambda video: None)
     wanted = read_format(device_format)
-    index = int(text.removeprefix('/dev/video'))
+    name = f'camera {text.removeprefix("/dev/video")}'
     missing = SourceError(
-        f'camera {index} cannot be opened; present: '
+        f'{name} cannot be opened; present: '
         f'{sorted(str(p) for p in Path("/dev").glob("video*")) or "none"}. Is it in use, or is '
         'this user missing from the group video?')
-    return _source(f'camera {index}', lambda: _open_device(index, wanted), stop, _device_time,
-                   missing)
+    return _source(name, lambda: _open_device(text, name, wanted), stop, _device_time, missing)
 
 
 def without_password(address: str) -> str:
@@ -114,13 +126,16 @@ def _connect(address: str) -> cv2.VideoCapture:
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit])
 
 
-def _open_device(index: int, wanted: Format) -> cv2.VideoCapture:
+def _open_device(text: str, name: str, wanted: Format) -> cv2.VideoCapture:
     """Open a device in a format.
 
     Raises:
         SourceError: it has no such format.
     """
-    video = cv2.VideoCapture(index)
+    index = device_index(text)
+    if index is None:   # a link, which udev removes with its camera
+        return cv2.VideoCapture()
+    video = cv2.VideoCapture(index, BACKEND)
     if not video.isOpened():
         return video
     # The pixel format first: which sizes and rates there are depends on it.
@@ -131,22 +146,36 @@ def _open_device(index: int, wanted: Format) -> cv2.VideoCapture:
         video.set(cv2.CAP_PROP_FRAME_HEIGHT, wanted.height)
     if wanted.rate:
         video.set(cv2.CAP_PROP_FPS, wanted.rate)
-    # One old frame less in the driver.
-    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    # The driver keeps its four buffers: with one, it loses each frame that begins while the last
+    # one is decoded.
+    difference = _difference(video, wanted)
+    if difference:
+        video.release()
+        raise SourceError(f'{name} gives {difference}: `v4l2-ctl --list-formats-ext` lists what '
+                          'it has')
+    return video
+
+
+def _difference(video: cv2.VideoCapture, wanted: Format) -> str:
+    """Return what a device gives instead of what it was asked for, or ''.
+
+    Drivers take the nearest that they have, and say that all went well.
+    """
     size = (int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
     if wanted.width and size != (wanted.width, wanted.height):
-        video.release()
-        raise SourceError(f'camera {index} gives {size[0]}x{size[1]}, device_format wants '
-                          f'{wanted.width}x{wanted.height}: `v4l2-ctl --list-formats-ext` lists '
-                          'what it has')
-    return video
+        return f'{size[0]}x{size[1]}, device_format wants {wanted.width}x{wanted.height}'
+    if wanted.fourcc and BACKEND == cv2.CAP_V4L2:   # others say the format after conversion
+        code = int(video.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, 'little').decode('latin-1')
+        if code != wanted.fourcc:
+            return f'pixel format {code!r}, device_format wants {wanted.fourcc!r}'
+    return ''
 
 
 def _device_time(video: cv2.VideoCapture) -> float | None:
     """Return when the driver says that the last frame was taken, in monotonic seconds, or None.
 
     V4L2 stamps frames with the monotonic clock, unless the driver was told otherwise; what is
-    not from the last second is from another clock.
+    not from the last seconds is from another clock.
     """
     taken = float(video.get(cv2.CAP_PROP_POS_MSEC)) / 1000
-    return taken if 0 <= time.monotonic() - taken < 1 else None
+    return taken if 0 <= time.monotonic() - taken < OLDEST else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+import os
 from pathlib import Path
 import re
 import threading
@@ -18,7 +19,7 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.p
 # Where a source does not say how fast it is.
 VIDEO_RATE = 30.0
 FOLDER_RATE = 10.0
-DEVICE = re.compile(r'(?:/dev/video)?\d+')
+DEVICE = re.compile(r'(?:/dev/video)?(\d+)')
 STREAM = re.compile(r'(rtsps?|rtmp|https?|udp|tcp|srt)://')
 # A drive through scenes that this package has generated, for trying things without a camera.
 GENERATED = 'generated'
@@ -71,7 +72,7 @@ def open_source(text: str, stop: threading.Event | None = None, device_format: s
     """Open what the text names.
 
     Args:
-        text: a video file, a folder of images, a bag, a device index or ``/dev/video*``, the
+        text: a video file, a folder of images, a bag, a device (see ``device_index``), the
             address of a stream such as ``rtsp://...``, or ``generated``.
         stop: ends the frames of a live source, also while it waits for its camera.
         device_format: see ``live.read_format``.
@@ -79,7 +80,7 @@ def open_source(text: str, stop: threading.Event | None = None, device_format: s
     Raises:
         SourceError: there is nothing of the kind, or it cannot be read.
     """
-    if DEVICE.fullmatch(text) or STREAM.match(text):
+    if STREAM.match(text) or device_index(text) is not None:
         from demt_perception.ros.live import open_live
         return open_live(text, stop or threading.Event(), device_format)
     if device_format:
@@ -96,11 +97,26 @@ def open_source(text: str, stop: threading.Event | None = None, device_format: s
         return _open_bag(path)
     if path.is_file():
         return _open_video(path)
+    if not path.is_dir():
+        raise SourceError(f'source {text!r} is neither file nor folder, nor a camera: V4L2 has '
+                          'its cameras at /dev/video*; `v4l2-ctl --list-devices` lists them')
     if images := image_files(path):
         return _open_images(path, images)
     if any(is_storage_file(p) for p in path.iterdir()):
         return _open_bag(path)
     raise SourceError(f'folder {path} holds neither images {IMAGE_SUFFIXES} nor a rosbag2 bag')
+
+
+def device_index(text: str) -> int | None:
+    """Return the index of the camera that a text names, or None where it names none now.
+
+    It is ``2``, ``/dev/video2``, or a link to that. Links by udev, such as those in
+    ``/dev/v4l/by-id``, stay with a camera, while its index may be another each time it comes.
+    """
+    found = DEVICE.fullmatch(text)
+    if not found and '\0' not in text:
+        found = DEVICE.fullmatch(os.path.realpath(os.path.expanduser(text)))
+    return int(found[1]) if found else None
 
 
 def image_files(folder: Path) -> list[Path]:

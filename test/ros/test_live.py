@@ -1,6 +1,8 @@
 """Names and formats of live sources. What they deliver: test_camera_source_streams.py."""
 
+import os
 import re
+import sys
 import threading
 import time
 
@@ -14,7 +16,7 @@ from stream_servers import Hanging, Mjpeg, Server
 from demt_perception.ros import live
 from demt_perception.ros.live import Format, open_live, read_format, without_password
 from demt_perception.ros.read_ahead import ReadAhead
-from demt_perception.ros.sources import open_source, SourceError
+from demt_perception.ros.sources import device_index, open_source, SourceError
 
 
 @given(st.sampled_from(['', 'MJPG', 'YUYV', 'H264']), st.sampled_from(['', '1920x1080', '8x8']),
@@ -114,7 +116,8 @@ def test_the_drivers_time_counts_where_it_is_of_this_clock(monkeypatch):
 
     monkeypatch.setattr(live.time, 'monotonic', lambda: 100.0)
     assert live._device_time(Video(99.96)) == pytest.approx(99.96)
-    for other in (0.0, 1_700_000_000.0, 100.5, 98.0):
+    assert live._device_time(Video(97.5)) == pytest.approx(97.5)   # four slow reads in the queue
+    for other in (0.0, 1_700_000_000.0, 100.5, 94.0):
         assert live._device_time(Video(other)) is None
 
 
@@ -122,8 +125,8 @@ def test_the_drivers_time_counts_where_it_is_of_this_clock(monkeypatch):
 def device(tmp_path, monkeypatch):
     """A camera of 64x48 that goes away after five frames, and is there again when it is opened.
 
-    OpenCV's own reader of a file stands for V4L2, which no machine for tests has: it knows sizes
-    and takes no others, as a driver does.
+    OpenCV's own reader of a file stands for V4L2, which no machine for tests has: it knows its
+    size and pixel format and takes no others, as a driver does.
     """
     path = tmp_path / 'device.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 30, (64, 48))
@@ -132,12 +135,22 @@ def device(tmp_path, monkeypatch):
     writer.release()
     real, opened = cv2.VideoCapture, []
 
-    def capture(index):
-        assert index == 2
-        opened.append(real(str(path)))
-        return opened[-1]
+    class Device:
+        def __init__(self, index, backend):
+            assert index == 2
+            # Before GStreamer, which would come first in apt's OpenCV.
+            assert backend == (cv2.CAP_V4L2 if sys.platform == 'linux' else cv2.CAP_ANY)
+            self.video, self.asked = real(str(path)), []
+            opened.append(self)
 
-    monkeypatch.setattr(live.cv2, 'VideoCapture', capture)
+        def set(self, prop, value):
+            self.asked.append(prop)
+            return self.video.set(prop, value)
+
+        def __getattr__(self, name):
+            return getattr(self.video, name)
+
+    monkeypatch.setattr(live.cv2, 'VideoCapture', lambda *args: Device(*args) if args else real())
     return opened
 
 
@@ -156,6 +169,8 @@ def test_a_device_is_waited_for_when_it_goes_away(device, monkeypatch, caplog, w
     assert caplog.text.count('camera 2 delivers no frames; trying again') == 2
     assert len(device) == 3
     assert not any(video.isOpened() for video in device)
+    # With one buffer a driver loses what comes while a frame is decoded.
+    assert not any(cv2.CAP_PROP_BUFFERSIZE in video.asked for video in device)
 
 
 def test_a_device_without_the_size_that_is_asked_for_is_an_error(device):
@@ -163,3 +178,36 @@ def test_a_device_without_the_size_that_is_asked_for_is_an_error(device):
     with pytest.raises(SourceError, match=r'camera 2 gives 64x48, device_format wants 128x96'):
         next(source.frames())
     assert not device[0].isOpened()
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='V4L2 is of Linux')
+def test_a_device_without_the_pixel_format_that_is_asked_for_is_an_error(device):
+    source = open_live('2', threading.Event(), 'YUYV 64x48')
+    with pytest.raises(SourceError, match=r"gives pixel format 'MJPG', .* wants 'YUYV'"):
+        next(source.frames())
+    assert not device[0].isOpened()
+
+
+def test_a_link_of_udev_is_followed_each_time_its_camera_comes(
+        device, tmp_path, monkeypatch, caplog):
+    link = tmp_path / 'usb-Front_Camera-video-index0'
+    link.symlink_to('/dev/video2')
+    assert device_index(str(link)) == 2
+    monkeypatch.setattr(live, 'FIRST_PAUSE', 0.01)
+    stop = threading.Event()
+    source = open_source(str(link), stop, 'MJPG 64x48')
+    for count, _ in enumerate(source.frames()):
+        if count == 3:
+            link.unlink()   # it is pulled out, and the link with it
+            threading.Timer(0.1, link.symlink_to, ('/dev/video2',)).start()
+        if count == 6:
+            stop.set()
+    assert f'camera {link} cannot be opened; trying again' in caplog.text
+
+
+@pytest.mark.parametrize('text', ['/dev/null', '{tmp}/pipe', '{tmp}/pipe/x', '{tmp}/loop', '\0'])
+def test_what_is_no_source_is_an_error_that_says_what_is(tmp_path, text):
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+    with pytest.raises(SourceError, match=r'neither file nor folder|does not exist'):
+        open_source(text.format(tmp=tmp_path))
