@@ -14,6 +14,8 @@ import types
 import numpy as np
 import pytest
 
+from demt_perception.inference.engines.grid_sample import linear_samples
+
 NAME = 'demt_perception.inference.engines.tensorrt'
 """What has to be imported anew, with this in place."""
 
@@ -30,12 +32,29 @@ def make_tensorrt(driver=None):
                             if not name.startswith('_')})
     module.__version__ = '10.3.0'
     module.builds = []
+    module.sampled = []   # how, by build
     parsed = []
 
+    def samplers(network):
+        for index in range(network.num_layers):
+            layer = network.get_layer(index)
+            if layer.type == rtx.LayerType.GRID_SAMPLE:
+                layer.__class__ = rtx.IGridSampleLayer
+                yield layer
+
     class OnnxParser(rtx.OnnxParser):
+        def __init__(self, network, log):
+            super().__init__(network, log)
+            self.network = network
+
         def parse(self, model):
             parsed.append(bytes(model))
-            return super().parse(model)
+            done = super().parse(model)
+            # As those of 10.3 to 11.1 do, and TensorRT-RTX's no more: see ``grid_sample.py``.
+            for layer in samplers(self.network):
+                if done and layer.get_output(0).name in linear_samples(model):
+                    layer.interpolation_mode = rtx.InterpolationMode.NEAREST
+            return done
 
     class Builder(rtx.Builder):
         def create_builder_config(self):
@@ -45,6 +64,7 @@ def make_tensorrt(driver=None):
             return config
 
         def build_serialized_network(self, network, config):
+            module.sampled.append([one.interpolation_mode.name for one in samplers(network)])
             plan = super().build_serialized_network(network, config)
             module.builds.append(plan and bytes(plan))
             return plan and b'HOST' + parsed[-1]

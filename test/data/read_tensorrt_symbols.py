@@ -18,9 +18,10 @@ import zipfile
 
 CLASSES = (
     'Builder', 'BuilderFlag', 'DataType', 'IBuilderConfig', 'ICudaEngine', 'IExecutionContext',
-    'IHostMemory', 'ILogger', 'INetworkDefinition', 'IOptimizationProfile', 'IProgressMonitor',
-    'ITensor', 'ITimingCache', 'MemoryPoolType', 'NetworkDefinitionCreationFlag', 'OnnxParser',
-    'ParserError', 'Runtime', 'TensorIOMode')
+    'IGridSampleLayer', 'IHostMemory', 'ILogger', 'INetworkDefinition', 'IOptimizationProfile',
+    'IProgressMonitor', 'ITensor', 'ITimingCache', 'InterpolationMode', 'LayerType',
+    'MemoryPoolType', 'NetworkDefinitionCreationFlag', 'OnnxParser', 'ParserError', 'Runtime',
+    'TensorIOMode')
 LIBRARIES = ('nvinfer', 'nvonnxparser', 'nvinfer_plugin')
 LOOK = """
 import json, sys

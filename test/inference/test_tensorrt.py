@@ -47,6 +47,7 @@ def test_the_real_builder_takes_every_graph(which, tiny_model, tmp_path):
     assert plan[:4] == b'HOST'
     assert len(module.builds[0]) > 1000
     assert said[0].startswith('TensorRT: ')
+    assert module.sampled == [['LINEAR'] * (4 if which == 'shipped' else 0)]
 
 
 def test_same_as_onnxruntime_and_cached(graph, driver, trt):
@@ -214,13 +215,15 @@ OBJECTS = {
     'context': 'IExecutionContext', '_context': 'IExecutionContext',
     'NetworkDefinitionCreationFlag': 'NetworkDefinitionCreationFlag', 'ILogger': 'ILogger',
     'MemoryPoolType': 'MemoryPoolType', 'BuilderFlag': 'BuilderFlag',
-    'TensorIOMode': 'TensorIOMode', 'IProgressMonitor': 'IProgressMonitor'}
+    'TensorIOMode': 'TensorIOMode', 'IProgressMonitor': 'IProgressMonitor',
+    'layer': 'IGridSampleLayer', 'LayerType': 'LayerType',
+    'InterpolationMode': 'InterpolationMode'}
 
 
 def used_symbols():
     """Yield (class, symbol) for what the engine's files take from TensorRT's objects."""
     folder = Path(engines.__file__).parent
-    for name in ('tensorrt_build.py', 'tensorrt_run.py', 'tensorrt.py'):
+    for name in ('tensorrt_build.py', 'tensorrt_run.py', 'tensorrt.py', 'grid_sample.py'):
         for node in ast.walk(ast.parse((folder / name).read_text(encoding='utf-8'))):
             if isinstance(node, ast.Attribute) and not node.attr.startswith('_'):
                 owner = getattr(node.value, 'attr', getattr(node.value, 'id', None))

@@ -169,7 +169,8 @@ def _plan(device: Device, graph: bytes, shape: tuple[int, ...], precision: str,
         graph_sha256=hashlib.sha256(graph).hexdigest(), engine='tensorrt',
         version=trt.__version__, device=device.name, driver=device.driver,
         capabilities='.'.join(map(str, device.capability)), precision=precision, shape=shape,
-        options={'workspace': WORKSPACE})
+        # Before there was the second, TensorRT sampled the nearest pixel: see ``grid_sample.py``.
+        options={'workspace': WORKSPACE, 'sampling': 'linear'})
 
     def make() -> _Built:
         if order.only_cached:

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from demt_perception.inference.engines import EngineError
+from demt_perception.inference.engines.grid_sample import sample_linearly
 
 WORKSPACE = 2 << 30
 """Bytes of scratch memory that a layer may take: a Jetson shares its memory with all else."""
@@ -47,6 +48,7 @@ def build(trt: Any, graph: bytes, shape: tuple[int, ...], exact: bool = True,
     if not parser.parse(graph):
         said = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise EngineError(_text(trt, 'refuses the graph', said or log.said))
+    sample_linearly(trt, network, graph)
     if network.num_inputs != 1:
         raise EngineError(f'the graph has {network.num_inputs} inputs, want one, image: '
                           'export the model again')
