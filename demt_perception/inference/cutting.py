@@ -14,6 +14,7 @@ _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
 _VALUE_INFO, _QUANTISATION, _SPARSE = 13, 14, 15
 _NODE_INPUT, _NODE_OUTPUT, _ATTRIBUTE = 1, 2, 5
 _ATTRIBUTE_GRAPHS = (6, 11)
+_DIMENSION_VALUE, _DIMENSION_NAME = 1, 2
 # Field of the name, by the field of a graph that holds the message.
 _NAME = {_INITIALIZER: 8, _INPUT: 1, _OUTPUT: 1, _VALUE_INFO: 1, _QUANTISATION: 1}
 
@@ -62,15 +63,32 @@ def cut(model: bytes, outputs: Collection[str]) -> bytes:
 
 def batch_is_free(model: bytes) -> bool:
     """Return whether a model's input takes any number of images at once."""
+    batch = next(iter(_input_shape(model)), None)
+    return batch is not None and not any(
+        field == _DIMENSION_VALUE for field, _, _ in read_fields(_message(batch)))
+
+
+def free_dimensions(model: bytes) -> dict[int, str]:
+    """Return the names of a model's input's dimensions that have no fixed length, by place.
+
+    Raises:
+        ValueError: the bytes are not an ONNX model.
+    """
+    names = [_name(dimension, _DIMENSION_NAME) for dimension in _input_shape(model)]
+    return {place: name for place, name in enumerate(names) if name}
+
+
+def _input_shape(model: bytes) -> list[memoryview | int]:
+    """Return the dimensions of the input ``image``; none where it has no shape."""
     for number, graph, _ in read_fields(memoryview(model)):
         if number == _GRAPH:
             for inner, value, _ in read_fields(_message(graph)):
                 if inner == _INPUT and _name(value, 1) == 'image':
-                    # ValueInfoProto.type, TypeProto.tensor_type, Tensor.shape, its first dim.
-                    for field in (2, 1, 2, 1):
+                    # ValueInfoProto.type, TypeProto.tensor_type, Tensor.shape.
+                    for field in (2, 1, 2):
                         value = _first(value, field)
-                    return not any(field == 1 for field, _, _ in read_fields(_message(value)))
-    return False
+                    return [one for field, one, _ in read_fields(_message(value)) if field == 1]
+    return []
 
 
 def _needed(nodes: list[memoryview | int], outputs: list[str]) -> tuple[set[str], set[int]]:

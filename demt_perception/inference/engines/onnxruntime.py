@@ -5,7 +5,9 @@ import onnxruntime
 
 from demt_perception.inference.conversion import converted
 from demt_perception.inference.cpu import cpu_name, gpu_name
+from demt_perception.inference.cutting import free_dimensions
 from demt_perception.inference.engines import EngineError, NotBuiltError, Order
+from demt_perception.inference.engines.grid_sample import with_old_name
 from demt_perception.inference.engines.precision import load_chosen
 
 PROVIDERS = {'cuda': 'CUDAExecutionProvider', 'cpu': 'CPUExecutionProvider',
@@ -18,6 +20,10 @@ engine ``tensorrt`` keeps what it built."""
 
 LOW = {'cuda': ('f16', 'f32'), 'tensorrt': ('f16', 'f32'), 'cpu': ('f32',)}
 """Precisions that auto tries, by device."""
+
+OPTIONS = {'cuda': {'use_tf32': '0'}}
+"""Of providers, by device: f32 is to be f32, and not TF32, which keeps 10 bits of 23. TensorRT's
+has no such option (https://github.com/microsoft/onnxruntime/issues/26029)."""
 
 
 class OnnxRuntimeEngine:
@@ -108,11 +114,18 @@ def _session(graph: bytes, shape: tuple[int, int, int, int], threads: int,
     options.log_severity_level = 3
     # Spinning threads take the cores from whatever else runs: twice as slow on a busy machine.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    for index, name in enumerate(('batch', 'channels', 'H', 'W')):
-        options.add_free_dimension_override_by_name(name, shape[index])
     try:
+        # What follows from the shape alone is then computed once, and not for each frame.
+        for index, name in free_dimensions(graph).items():
+            options.add_free_dimension_override_by_name(name, shape[index])
+        if device != 'cpu' and hasattr(onnxruntime, 'preload_dlls'):
+            onnxruntime.preload_dlls()   # finds CUDA and cuDNN where pip or torch has brought them
+        if device == 'tensorrt':
+            graph = with_old_name(graph)
         session = onnxruntime.InferenceSession(graph, options, providers=[
-            PROVIDERS[name] for name in dict.fromkeys((device, 'cpu'))])
+            (PROVIDERS[name], OPTIONS.get(name, {})) for name in dict.fromkeys((device, 'cpu'))])
+    except EngineError:
+        raise
     except Exception as error:
         raise EngineError(
             f'onnxruntime {onnxruntime.__version__} refuses the graph ({error}); '
