@@ -7,14 +7,17 @@ import shutil
 
 from demt_perception.cli.finding import bad, Finding, good, note, try_python
 from demt_perception.ros.transport import (
+    localhost_only,
     MALLOC,
     OWN,
+    profile_for,
     profile_variable,
     PROFILE_VARIABLES,
     transport_environment,
 )
 from demt_perception.share import share_file
 
+PROFILE = 'config/fastdds.xml'
 ENOUGH = 0.9
 MIB = 1 << 20
 # Four processes with the 64 MiB of config/fastdds.xml each.
@@ -34,12 +37,13 @@ def transport() -> Iterator[Finding]:
     yield _try_transport(
         'as set in this shell', os.environ, bad if own else note,
         'start the nodes by the launch files or `make demo`, which set the transport, or export '
-        f"{profile_variable(os.environ)}, for every node, as the package's config/fastdds.xml")
+        f"{profile_variable(os.environ)}, for every node, as the package's "
+        f'{profile_for(PROFILE, os.environ)}')
     if not own:
         try:
-            profile = share_file('config/fastdds.xml')
+            profile = profile_for(share_file(PROFILE), os.environ)
         except FileNotFoundError as error:
-            yield bad("the package's config/fastdds.xml is not there", str(error))
+            yield bad(f"the package's {PROFILE} is not there", str(error))
             return
         ours = {**os.environ, **transport_environment(profile, os.environ)}
         yield _try_transport(f'with {profile}', ours, bad,
@@ -64,6 +68,7 @@ def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     discovery = environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     builtin = environ.get('FASTDDS_BUILTIN_TRANSPORTS', '')
     profiles = {name: environ[name] for name in PROFILE_VARIABLES if environ.get(name)}
+    ours = f"the package's {profile_for(PROFILE, environ)}"
     if environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp') != 'rmw_fastrtps_cpp':
         yield note(f'RMW_IMPLEMENTATION={environ["RMW_IMPLEMENTATION"]}: the settings of Fast DDS '
                    'that this package ships do not apply')
@@ -75,19 +80,27 @@ def transport_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield bad(f'FASTDDS_BUILTIN_TRANSPORTS={builtin} is ignored while discovery is limited '
                   'to this machine',
                   'unset ROS_AUTOMATIC_DISCOVERY_RANGE and ROS_LOCALHOST_ONLY, or set '
-                  "FASTDDS_DEFAULT_PROFILES_FILE to the package's config/fastdds.xml instead")
+                  f'{profile_variable(environ)} to {ours} instead')
     for name, value in profiles.items():
         if not Path(value).is_file():
             yield bad(f'{name}={value}: no such file, Fast DDS uses its defaults',
                       'correct the path, or unset it')
+        elif localhost_only(environ) and _listens_everywhere(Path(value)):
+            yield bad(f'ROS_LOCALHOST_ONLY=1, and {name}={value} has UDP on every interface: '
+                      'other machines reach the nodes', f'export {name} as {ours}')
     if not builtin and not profiles:
         yield note('no transport set: Fast DDS loses large best-effort images without a word',
                    'use the launch files or `make demo`, or export '
-                   f"{profile_variable(environ)} as the package's config/fastdds.xml")
+                   f'{profile_variable(environ)} as {ours}')
     first = next(iter(MALLOC))
     if first not in environ:
         yield note(f'{first} is not set: every image is fresh memory, which costs milliseconds',
                    'export ' + ' '.join(f'{name}={value}' for name, value in MALLOC.items()))
+
+
+def _listens_everywhere(profile: Path) -> bool:
+    text = profile.read_text(encoding='utf-8', errors='replace')
+    return '>UDPv4<' in text and 'interfaceWhiteList' not in text
 
 
 def limits(shared: Path = Path('/dev/shm'), kernel: Path = Path('/proc/sys/net')

@@ -7,6 +7,10 @@ by ``additional_env``, as ``SetEnvironmentVariable`` would give it to all of a r
 the file. The same goes for glibc's settings, which keep every image from being a fresh mmap:
 together they halve the latency of a 720p image. One arena for all threads: see
 ``inference/memory.py``.
+
+On Humble ROS_LOCALHOST_ONLY=1 is kept by transports that rmw_fastrtps adds to those of a profile,
+which would go on listening on every interface: so there it is another profile. From Iron on such
+settings limit whom a node looks for, not where it listens, with a profile or without.
 """
 
 from collections.abc import Mapping
@@ -33,8 +37,19 @@ def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> di
     """
     wanted = dict(MALLOC)
     if not any(environ.get(name) for name in OWN):
-        wanted[profile_variable(environ)] = str(profile)
+        wanted[profile_variable(environ)] = str(profile_for(profile, environ))
     return {name: value for name, value in wanted.items() if name not in environ}
+
+
+def profile_for(profile: str | Path, environ: Mapping[str, str]) -> Path:
+    """Return the profile that keeps what ROS_LOCALHOST_ONLY promises: this one, or its sibling."""
+    path = Path(profile)
+    return path.with_name('fastdds_localhost.xml') if localhost_only(environ) else path
+
+
+def localhost_only(environ: Mapping[str, str]) -> bool:
+    """Tell whether nodes must not listen beyond this machine, which only Humble can be told."""
+    return environ.get('ROS_DISTRO') == 'humble' and environ.get('ROS_LOCALHOST_ONLY') == '1'
 
 
 def profile_variable(environ: Mapping[str, str]) -> str:

@@ -103,6 +103,19 @@ def test_traps_in_the_environment_are_named(environment, level, said):
     assert found[0].remedy or level is Level.NOTE
 
 
+@pytest.mark.parametrize(('distro', 'profile', 'expected'), [
+    ('humble', 'fastdds.xml', [Level.BAD]), ('humble', 'fastdds_localhost.xml', []),
+    ('jazzy', 'fastdds.xml', [])])
+def test_a_profile_that_lets_humble_listen_everywhere_is_found(distro, profile, expected):
+    path = ROOT / 'config' / profile
+    found = [f for f in doctor_transport.transport_settings(
+        {'ROS_DISTRO': distro, 'ROS_LOCALHOST_ONLY': '1',
+         'FASTRTPS_DEFAULT_PROFILES_FILE': str(path)}) if 'every interface' in f.text]
+    assert levels(found) == expected
+    assert all("FASTRTPS_DEFAULT_PROFILES_FILE as the package's config/fastdds_localhost.xml"
+               in f.remedy for f in found)
+
+
 def test_good_settings_are_not_complained_about():
     settings = {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA', 'MALLOC_MMAP_THRESHOLD_': '1'}
     assert list(doctor_transport.transport_settings(settings)) == []

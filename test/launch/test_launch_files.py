@@ -146,6 +146,16 @@ def test_the_transport_environment_names_the_profile(distro, name):
     assert all(key.startswith('MALLOC_') for key in added)
 
 
+@pytest.mark.parametrize(('distro', 'only', 'name'), [
+    ('humble', '1', 'fastdds_localhost.xml'), ('humble', '0', 'fastdds.xml'),
+    ('jazzy', '1', 'fastdds.xml')])
+def test_humble_is_kept_on_this_machine_where_it_has_to_be(distro, only, name):
+    """From Iron on it listens everywhere with the profile and without."""
+    environ = {'ROS_DISTRO': distro, 'ROS_LOCALHOST_ONLY': only}
+    added = transport_environment(ROOT / 'config' / 'fastdds.xml', environ)
+    assert added['FASTRTPS_DEFAULT_PROFILES_FILE'] == str(ROOT / 'config' / name)
+
+
 @pytest.mark.parametrize('own', [
     {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, {'FASTRTPS_DEFAULT_PROFILES_FILE': '/own.xml'},
     {'MALLOC_TOP_PAD_': '1'}])

@@ -1,4 +1,4 @@
-"""Our transport profile and Fast DDS as it comes understand each other."""
+"""Our transport profiles and Fast DDS as it comes understand each other."""
 
 import subprocess
 import sys
@@ -37,11 +37,30 @@ for _ in range(20):   # for the other one, which may have heard less
 """
 
 
-def test_processes_with_and_without_the_profile_hear_each_other():
+SOCKETS = """
+import os, rclpy
+rclpy.init()
+node = rclpy.create_node('quiet')
+own = set()
+for name in os.listdir('/proc/self/fd'):
+    try:
+        own.add(os.readlink(f'/proc/self/fd/{name}'))
+    except OSError:   # the listing's own
+        pass
+for line in open('/proc/self/net/udp').readlines()[1:]:
+    _, local, *rest = line.split()
+    if f'socket:[{rest[7]}]' in own:
+        print('.'.join(map(str, bytes.fromhex(local.partition(':')[0])[::-1])))
+"""
+
+
+@pytest.mark.parametrize('profile', ['fastdds.xml', 'fastdds_localhost.xml'])
+def test_processes_with_and_without_the_profile_hear_each_other(profile):
     ours, domain = environment()
     theirs = {name: value for name, value in environment(transport=False)[0].items()
               if name != 'ROS_DOMAIN_ID'} | {'ROS_DOMAIN_ID': str(domain)}
     assert profile_variable(ours) in ours.keys() - theirs.keys()
+    ours[profile_variable(ours)] = str(ROOT / 'config' / profile)
     processes = [subprocess.Popen([sys.executable, '-c', TALK, *names], env=environ, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                  for names, environ in ((('a', 'b'), ours), (('b', 'a'), theirs))]
@@ -52,6 +71,33 @@ def test_processes_with_and_without_the_profile_hear_each_other():
             process.kill()
     assert [out for out, _ in said] == ["['fast', 'sure']\n"] * 2
     assert not any('XML' in error for _, error in said), said   # what Fast DDS cannot read it says
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_the_profile_of_this_machine_alone_has_no_socket_for_others():
+    environ, _ = environment()
+    said = {}
+    for profile in 'fastdds.xml', 'fastdds_localhost.xml':
+        environ[profile_variable(environ)] = str(ROOT / 'config' / profile)
+        said[profile] = set(subprocess.run(
+            [sys.executable, '-c', SOCKETS], env=environ, text=True, capture_output=True,
+            timeout=100, check=True).stdout.split())
+    assert '0.0.0.0' in said['fastdds.xml']   # or the sockets were not found
+    # A socket for multicast has the group's address: it is asked for on 127.0.0.1 alone.
+    assert said['fastdds_localhost.xml'] == {'127.0.0.1', '239.255.0.1'}
+
+
+def test_the_profiles_differ_in_the_interface_alone():
+    trees = [ElementTree.parse(ROOT / 'config' / name).getroot()
+             for name in ('fastdds.xml', 'fastdds_localhost.xml')]
+    space = trees[0].tag.partition('}')[0] + '}'
+    udp, = (one for one in trees[1].iter(f'{space}transport_descriptor')
+            if one.findtext(f'{space}type') == 'UDPv4')
+    only, = udp.iter(f'{space}interfaceWhiteList')
+    assert [address.text for address in only] == ['127.0.0.1']
+    udp.remove(only)
+    said = [[(one.tag, (one.text or '').strip()) for one in tree.iter()] for tree in trees]
+    assert said[0] == said[1]
 
 
 def test_the_profile_sends_no_descriptions_of_types():
