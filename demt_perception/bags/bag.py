@@ -6,32 +6,26 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import re
-import tempfile
 from typing import Any
 import zlib
 
 from demt_perception.bags.compression import (
-    decompress_file,
+    check_package,
     message_decompressor,
     message_decompressor_if_needed,
 )
-from demt_perception.bags.mcap_storage import McapStorage
 from demt_perception.bags.metadata import Metadata, METADATA_FILE, read_metadata
 from demt_perception.bags.records import (
     BagError,
     IncompleteBagError,
+    machine_errors,
     Message,
     ReadingError,
     Topic,
 )
-from demt_perception.bags.ros1_storage import Ros1Storage
-from demt_perception.bags.sqlite3_storage import Sqlite3Storage
-
-STORAGE_SUFFIXES = ('.mcap', '.db3', '.bag')
+from demt_perception.bags.storage import open_storage, PACKED, Storage, STORAGE_SUFFIXES
 
 _END = 65536
-
-Storage = McapStorage | Sqlite3Storage | Ros1Storage
 
 
 class Bag:
@@ -44,25 +38,25 @@ class Bag:
     """
 
     def __init__(self, path: Path, metadata: Metadata) -> None:
-        """Open all storage files; `open_bag` is the usual way here."""
+        """List the topics of all storage files; `open_bag` is the usual way here."""
         self.path = path
         self.fingerprints: list[list[int]] = []
         self._metadata = metadata
-        self._unpacked: tempfile.TemporaryDirectory | None = None
-        self._storages: list[Storage] = []
+        self._files: list[Path] = []
+        self._kept: dict[Path, Storage] = {}   # one at most
+        self._closed = False
+        self._damage: BagError | None = None
         self._decompress = None
         try:
             if metadata.compression_mode == 'message':
                 self._decompress = message_decompressor(path)
             elif metadata.compression_mode == 'unknown':
                 self._decompress = message_decompressor_if_needed(path)
-            with _machine_errors(path):
-                for file in metadata.files:
-                    self._storages.append(self._open_storage(file))
+            with machine_errors(path):
+                self.topics = self._list_files()
         except BaseException:
             self.close()
             raise
-        self.topics = self._merge_topics()
 
     def __enter__(self) -> 'Bag':
         return self
@@ -71,12 +65,9 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files and remove what was unpacked."""
-        for storage in self._storages:
-            storage.close()
-        if self._unpacked is not None:
-            self._unpacked.cleanup()
-            self._unpacked = None
+        """Close what is open."""
+        self._closed = True
+        self._drop()
 
     def messages(self, names: Iterable[str]) -> Generator[Message, None, None]:
         """Yield the messages of the named topics in recording order.
@@ -90,12 +81,15 @@ class Bag:
         for name in wanted:
             self._check(name)
         read: Counter[str] = Counter()
-        with _machine_errors(self.path):
-            for storage in self._storages:
-                for message in storage.messages(wanted & storage.topics.keys()):
-                    read[message.topic] += 1
-                    yield (message if self._decompress is None
-                           else message._replace(data=self._decompress(message.data)))
+        with machine_errors(self.path):
+            for file in self._files:
+                with self._lend(file) as storage:
+                    for message in storage.messages(wanted):
+                        read[message.topic] += 1
+                        yield (message if self._decompress is None
+                               else message._replace(data=self._decompress(message.data)))
+        if self._damage is not None:
+            raise self._damage.with_traceback(None)
         for name in sorted(wanted):
             listed = self._metadata.topics.get(name)
             if listed is not None and read[name] != listed.count:
@@ -112,33 +106,74 @@ class Bag:
             raise BagError(f'{self.path}: {name} is serialised as {topic.encoding!r}, want cdr '
                            f'(of ROS 1, types that ROS 2 has too, alike; {topic.type} is none)')
 
-    def _open_storage(self, file: Path) -> Storage:
-        if not file.is_file():
-            raise BagError(f'{file} is not there: the bag is incomplete')
-        self.fingerprints.append(_fingerprint(file))
-        if file.suffix == '.zstd':
-            if self._unpacked is None:
-                self._unpacked = tempfile.TemporaryDirectory(prefix='demt_bag_')
-            file = decompress_file(file, Path(self._unpacked.name))
-        if file.suffix == '.mcap':
-            return McapStorage(file)
-        if file.suffix == '.db3':
-            return Sqlite3Storage(file)
-        if file.suffix == '.bag':
-            return Ros1Storage(file)
-        raise BagError(f'{file} is of an unknown kind, want one of {STORAGE_SUFFIXES}')
+    def _list_files(self) -> Mapping[str, Topic]:
+        """Look into the files one after another, and return the topics.
 
-    def _merge_topics(self) -> dict[str, Topic]:
-        topics: dict[str, Topic] = {}
-        for storage in self._storages:
-            for name, topic in storage.topics.items():
-                before = topics.get(name)
-                if before is not None:
-                    count = (None if before.count is None or topic.count is None
-                             else before.count + topic.count)
-                    topic = replace(topic, count=count)
-                topics[name] = topic
-        return topics
+        Damage of the first is raised. That of another, often the last of a recording that was
+        interrupted, is kept until its turn comes to be read.
+        """
+        self.fingerprints = [_fingerprint(file) for file in self._metadata.files if file.is_file()]
+        listed: list[Mapping[str, Topic]] = []
+        for file in self._metadata.files:
+            try:
+                if not file.is_file():
+                    raise BagError(f'{file} is not there: the bag is incomplete')
+                if self._is_listed(file):
+                    with self._lend(file) as storage:
+                        listed.append(storage.topics)
+            except ReadingError:
+                raise
+            except BagError as error:
+                if not self._files:
+                    raise
+                self._damage = error
+                break
+            self._files.append(file)
+        whole = len(listed) == len(self._files)
+        return _merge(listed, whole) if whole or not self._metadata.topics else (
+            self._metadata.topics)
+
+    def _is_listed(self, file: Path) -> bool:
+        """Tell whether to open a file for its topics: to unpack all would take long, and the disk.
+
+        Of packed files the first tells them, and the last those that were added meanwhile.
+        """
+        if file.suffix != PACKED:
+            return True
+        check_package(file)
+        files = self._metadata.files
+        return not self._metadata.topics and file in (files[0], files[-1])
+
+    @contextmanager
+    def _lend(self, file: Path) -> Iterator[Storage]:
+        """Open a file, which stays open until another is: a bag may have thousands."""
+        storage = self._kept.pop(file, None)
+        if storage is None:
+            self._drop()
+            storage = open_storage(file)
+        try:
+            yield storage
+        finally:
+            self._drop()
+            self._kept[file] = storage
+            if self._closed:   # the bag, while somebody had not read to the end
+                self._drop()
+
+    def _drop(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].close()
+
+
+def _merge(listed: Iterable[Mapping[str, Topic]], whole: bool) -> dict[str, Topic]:
+    """Return the topics of all files; ``whole`` is whether their counts are those of the bag."""
+    topics: dict[str, Topic] = {}
+    for some in listed:
+        for name, topic in some.items():
+            before = topics[name].count if name in topics else 0
+            known = whole and before is not None and topic.count is not None
+            topics[name] = replace(
+                topic, count=(before or 0) + (topic.count or 0) if known else None)
+    return topics
 
 
 def open_bag(path: str | Path) -> Bag:
@@ -155,6 +190,9 @@ def open_bag(path: str | Path) -> Bag:
         return Bag(path, read_metadata(path))
     files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
                          key=natural_order))
+    # Unpacked by hand, or by a recorder that was killed while it packed.
+    files = tuple(file for file in files
+                  if file.suffix != PACKED or file.with_suffix('') not in files)
     if not files:
         raise BagError(f'{path} is not a bag: want a folder with {METADATA_FILE}, or a file that '
                        f'ends in one of {STORAGE_SUFFIXES}')
@@ -192,23 +230,6 @@ def is_storage_file(path: Path) -> bool:
     """Tell whether a path is a storage file, by its name."""
     name = path.name.removesuffix('.zstd')
     return path.is_file() and name.endswith(STORAGE_SUFFIXES)
-
-
-@contextmanager
-def _machine_errors(path: Path) -> Iterator[None]:
-    """Say in one line what of the machine kept a bag from being read, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise ReadingError(f'{path} cannot be read: {error}; when the disk or the connection '
-                           'works again, give the same command once more') from error
-    except MemoryError as error:
-        raise ReadingError(f'{path} cannot be read: there is not enough memory; end other '
-                           'programs and give the same command once more') from error
-    except ImportError as error:
-        package = (error.name or '').partition('.')[0]
-        raise ReadingError(f'{path} cannot be read: {error}'
-                           + f'; pip install {package}' * bool(package)) from error
 
 
 def _fingerprint(file: Path) -> list[int]:

@@ -11,7 +11,9 @@ from demt_perception.bags.ros_types import LABEL_TABLE
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-_COMPRESSED, _COMPRESSED_DEPTH = '/compressed', '/compressedDepth'
+_COMPRESSED = '/compressed'
+# Transports whose messages are CompressedImage, too, but neither JPEG nor PNG.
+_NO_PICTURES = '/compressedDepth', '/zstd'
 # Words in the names of images that are no colour pictures.
 _OTHER = ('depth', 'mask', 'label')
 # What the perception node alone publishes, by its name below the node's: `ros2 bag record -a`
@@ -95,7 +97,7 @@ def _images(topics: Mapping[str, Topic], named: bool = False) -> list[Topic]:
     images = [
         topic for topic in topics.values()
         if topic.type in (IMAGE, COMPRESSED_IMAGE) and topic.count != 0
-        and not topic.name.endswith(_COMPRESSED_DEPTH) and not topic.name.startswith(own)
+        and not topic.name.endswith(_NO_PICTURES) and not topic.name.startswith(own)
     ]
     if not images:
         seen = ', '.join(f'{t.name} ({t.type}, {t.count})' for t in topics.values()) or 'nothing'
@@ -119,7 +121,9 @@ def _is_other(topic: Topic) -> bool:
 
 def _place(image: Topic) -> str:
     """Return the namespace of an image, where its camera_info belongs."""
-    base = image.name.removesuffix(_COMPRESSED).removesuffix(_COMPRESSED_DEPTH)
+    base = image.name
+    for transport in (_COMPRESSED, *_NO_PICTURES):
+        base = base.removesuffix(transport)
     return base.rpartition('/')[0]
 
 

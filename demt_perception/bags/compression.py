@@ -1,8 +1,10 @@
 """rosbag2's own compression (zstd): whole storage files, or message by message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import shutil
+import tempfile
 from typing import Any
 
 from demt_perception.bags.records import BagError, MOST_BYTES, ReadingError
@@ -24,21 +26,40 @@ def _zstandard(path: Path) -> Any:
     return zstandard
 
 
-def decompress_file(path: Path, folder: Path) -> Path:
-    """Decompress a ``.zstd`` storage file into a folder and return the new file.
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Decompress a ``.zstd`` storage file into a temporary one, which the block's end removes.
 
     Raises:
-        BagError: the file is damaged, unpacks to too much or to more than there is room for, or
-            the package ``zstandard`` is missing.
+        BagError: the file is damaged, or unpacks to too much.
+        ReadingError: it unpacks to more than there is room for, or the package ``zstandard`` is
+            missing.
+        OSError: it could not be read or written.
     """
+    check_package(path)
+    with tempfile.NamedTemporaryFile(prefix='demt_bag_', delete=False) as target:
+        plain = Path(target.name)
+        try:
+            _decompress(path, target, plain.parent)
+            target.flush()
+            yield plain
+        finally:
+            plain.unlink(missing_ok=True)
+
+
+def check_package(path: Path) -> None:
+    """Raise a ReadingError where the package that unpacks a file is missing."""
+    _zstandard(path)
+
+
+def _decompress(path: Path, target: Any, folder: Path) -> None:
     zstandard = _zstandard(path)
-    target = folder / path.stem
     most = max(ALWAYS_FINE, MOST_TIMES * path.stat().st_size)
     disk = shutil.disk_usage(folder)
     room = max(disk.free - min(LEFT_FREE, disk.total // 10), 0)
     written = 0
     try:
-        with path.open('rb') as packed, target.open('wb') as sink:
+        with path.open('rb') as packed:
             source = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
             while part := source.read(_PART):
                 written += len(part)
@@ -48,13 +69,12 @@ def decompress_file(path: Path, folder: Path) -> Path:
                         f'{ALWAYS_FINE} bytes, which no recording does: where it can be trusted, '
                         'unpack it with `unzstd`')
                 if written > room:
-                    raise BagError(
+                    raise ReadingError(
                         f'{path} unpacks to over {written} bytes, and {folder} has room for '
                         f'{room}: set TMPDIR to a folder with more')
-                sink.write(part)
-    except (zstandard.ZstdError, OSError) as error:
+                target.write(part)
+    except zstandard.ZstdError as error:
         raise BagError(f'{path} cannot be decompressed: {error}') from error
-    return target
 
 
 def message_decompressor(path: Path) -> Callable[[bytes], bytes]:

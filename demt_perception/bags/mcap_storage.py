@@ -6,13 +6,21 @@ as far as they go.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib.util import find_spec
 import io
 from pathlib import Path
 from typing import Any
 
 from demt_perception.bags import mcap_records as mcap
-from demt_perception.bags.records import BagError, is_latched, is_of_machine, Message, Topic
+from demt_perception.bags.records import (
+    BagError,
+    is_latched,
+    is_of_machine,
+    Message,
+    ReadingError,
+    Topic,
+)
 
 _QOS = 'offered_qos_profiles'
 
@@ -20,21 +28,27 @@ _QOS = 'offered_qos_profiles'
 class McapStorage:
     """One open ``.mcap`` file, read-only."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and list its topics.
+    def __init__(self, path: Path, original: Path | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: to read.
+            original: what errors name, where that is another.
 
         Raises:
-            BagError: the package ``mcap`` is missing, or the file is not MCAP.
+            BagError: the file's index is damaged.
+            ReadingError: the package ``mcap`` is missing.
             OSError, MemoryError, ImportError: it could not be read.
         """
+        self._path = original or path
         if find_spec('mcap') is None:
-            raise BagError(f'{path}: reading MCAP needs a package: pip install mcap zstandard')
-        self._path = path
+            raise ReadingError(
+                f'{self._path}: reading MCAP needs a package: pip install mcap zstandard')
         self._file = path.open('rb')
-        self._chunks: list[Any] = []
-        self._topic_of: dict[int, str] = {}
         try:
-            self.topics = self._topics_of_index()
+            self._index = self._read_index()
+            self._chunks = self._index.get(mcap.CHUNK_INDEX, [])
+            self._guard(lambda: mcap.check_index(self._chunks))
         except BaseException:
             self.close()
             raise
@@ -42,6 +56,15 @@ class McapStorage:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    @cached_property
+    def topics(self) -> dict[str, Topic]:
+        """Topics by name; where there is no index, the file is read for them."""
+        # Without chunks (rosbag2's preset fastwrite) there is an index of topics alone.
+        has_no_chunks = any(one.chunk_count == 0 for one in self._index.get(mcap.STATISTICS, ()))
+        if self._chunks or (has_no_chunks and mcap.CHANNEL in self._index):
+            return self._topics_of_index()
+        return self._topics_by_reading()
 
     def messages(self, names: set[str]) -> Iterator[Message]:
         """Yield the messages of the named topics, by recording time.
@@ -61,9 +84,10 @@ class McapStorage:
             yield row
 
     def _by_time(self, names: set[str]) -> Iterator[Message]:
-        wanted = {key for key, topic in self._topic_of.items() if topic in names}
-        for message in mcap.in_order(self._file, self._chunks, wanted):
-            yield Message(self._topic_of[message.channel_id], message.log_time, message.data)
+        wanted = {channel.id: channel.topic for channel in self._index.get(mcap.CHANNEL, ())
+                  if channel.topic in names}
+        for message in mcap.in_order(self._file, self._chunks, set(wanted)):
+            yield Message(wanted[message.channel_id], message.log_time, message.data)
 
     def _as_written(self, names: set[str]) -> Iterator[Message]:
         topics: dict[int, str] = {}
@@ -88,20 +112,11 @@ class McapStorage:
                 yield kind, body
 
     def _topics_of_index(self) -> dict[str, Topic]:
-        try:
-            found = self._guard(self._summary)
-        except BagError:
-            found = {}
-        self._chunks = found.get(mcap.CHUNK_INDEX, [])
-        if not self._chunks:
-            return self._topics_by_reading()
-        self._guard(lambda: mcap.check_index(self._chunks))
         counts: Counter[str] = Counter()   # a topic has a channel for each of its publishers
-        schemas = {schema.id: schema.name for schema in found.get(mcap.SCHEMA, ())}
-        statistics = found.get(mcap.STATISTICS, ())
-        channels = {channel.id: channel for channel in found.get(mcap.CHANNEL, ())}
+        schemas = {schema.id: schema.name for schema in self._index.get(mcap.SCHEMA, ())}
+        statistics = self._index.get(mcap.STATISTICS, ())
+        channels = {channel.id: channel for channel in self._index.get(mcap.CHANNEL, ())}
         for channel in channels.values():
-            self._topic_of[channel.id] = channel.topic
             for one in statistics[-1:]:
                 counts[channel.topic] += one.channel_message_counts.get(channel.id, 0)
         return {
@@ -111,6 +126,13 @@ class McapStorage:
                 channel.message_encoding, is_latched(channel.metadata.get(_QOS)))
             for channel in channels.values()
         }
+
+    def _read_index(self) -> dict[int, list[Any]]:
+        try:
+            found: dict[int, list[Any]] = self._guard(self._summary)
+        except BagError:
+            return {}
+        return found
 
     def _summary(self) -> dict[int, list[Any]]:
         """Return what lies between data and footer, by kind."""

@@ -69,9 +69,10 @@ def _parse(folder: Path, info: Any) -> Metadata:
 
 
 def _topic(entry: Any, count: int) -> Topic:
+    qos = entry.get('offered_qos_profiles')   # text up to version 8
     return Topic(str(entry['name']), str(entry.get('type', '')), count,
                  str(entry.get('serialization_format', 'cdr')),
-                 is_latched(entry.get('offered_qos_profiles')))
+                 is_latched(qos if isinstance(qos, str) else str(yaml.safe_dump(qos))))
 
 
 def _inside(name: Any) -> str:

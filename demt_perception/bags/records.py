@@ -1,7 +1,10 @@
 """What a bag holds, and how reading one can fail."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import errno
+from pathlib import Path
 import re
 from typing import NamedTuple
 
@@ -31,6 +34,26 @@ def is_of_machine(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno not in (None, errno.EINVAL)
     return isinstance(error, (MemoryError, ImportError))
+
+
+@contextmanager
+def machine_errors(path: Path) -> Iterator[None]:
+    """Say in one line what of the machine kept a bag from being read, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = ('let programs have more files open, by `ulimit -n 4096`, and'
+                  if error.errno in (errno.EMFILE, errno.ENFILE) else
+                  'when the disk or the connection works again,')
+        raise ReadingError(f'{path} cannot be read: {error}; {remedy} give the same command '
+                           'once more') from error
+    except MemoryError as error:
+        raise ReadingError(f'{path} cannot be read: there is not enough memory; end other '
+                           'programs and give the same command once more') from error
+    except ImportError as error:
+        package = (error.name or '').partition('.')[0]
+        raise ReadingError(f'{path} cannot be read: {error}'
+                           + f'; pip install {package}' * bool(package)) from error
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ where it is there. Format: http://wiki.ros.org/Bags/Format/2.0
 import bz2
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 import io
 from pathlib import Path
 import struct
@@ -29,21 +30,25 @@ class _Record(NamedTuple):
 class Ros1Storage:
     """One open ``.bag`` file, read-only."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and list its topics.
+    def __init__(self, path: Path, original: Path | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: to read.
+            original: what errors name, where that is another.
 
         Raises:
             BagError: it is no ROS 1 bag, or the package ``rosbags`` is missing.
         """
-        self._path = path
+        self._path = original or path
         self._types = ros2_types()
         self._file = path.open('rb')
         self._connections: dict[int, Topic] = {}
         try:
             if self._file.read(len(MAGIC)) != MAGIC:
-                raise BagError(f'{path} does not begin with {MAGIC!r}: it is no ROS 1 bag of '
-                               'format 2.0')
-            self.topics = self._topics_of_index() or self._topics_by_reading()
+                raise BagError(f'{self._path} does not begin with {MAGIC!r}: it is no ROS 1 '
+                               'bag of format 2.0')
+            self._indexed = self._topics_of_index()
         except BaseException:
             self.close()
             raise
@@ -51,6 +56,11 @@ class Ros1Storage:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    @cached_property
+    def topics(self) -> dict[str, Topic]:
+        """Topics by name; where there is no index, the file is read for them."""
+        return self._indexed or self._topics_by_reading()
 
     def messages(self, names: set[str]) -> Iterator[Message]:
         """Yield the messages of the named topics in the order of the file, that of recording.

@@ -1,6 +1,7 @@
 """The sqlite3 storage of rosbag2 (``.db3``), read with the standard library."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 import re
 import sqlite3
@@ -11,6 +12,7 @@ _PLAIN = re.compile(r'CREATE (TABLE|(UNIQUE )?INDEX) ', re.IGNORECASE)
 _PASSING = ('disk I/O error', 'database is locked', 'database table is locked',
             'database or disk is full', 'unable to open database file')
 """What sqlite3 says of the disk and other programs, not of the file; Python 3.10 has no codes."""
+_NO_ROOM_BESIDE = 'attempt to write a readonly database', 'unable to open database file'
 _STEPS, _STEPS_A_BYTE = 100_000, 16
 """Instructions of sqlite3 between two looks at the limit, and the limit for each byte of the file:
 empty messages take under 4."""
@@ -19,23 +21,34 @@ empty messages take under 4."""
 class Sqlite3Storage:
     """One open ``.db3`` file, read-only."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and list its topics.
+    def __init__(self, path: Path, original: Path | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: to read.
+            original: what errors name, where that is another.
 
         Raises:
-            BagError: the file is missing, damaged or not a rosbag2 database.
+            BagError: the file is damaged or not a rosbag2 database.
+            ReadingError, OSError: it could not be read.
         """
-        self._path = path
+        self._path = original or path
+        path = path.resolve()
+        log = path.with_name(f'{path.name}-wal')
+        self._log = log if log.is_file() and log.stat().st_size else None
+        # SQLite makes files beside one with a write-ahead log, which reading is not to do and, in
+        # some folders, cannot. It does not where it is told that nobody writes: with nothing in
+        # the log that is so.
+        quiet = '&immutable=1' if self._log is None and _has_log(path) else ''
         # as_uri() quotes what an SQLite URI would misread in a file name.
         self._database = sqlite3.connect(
-            f'{path.resolve().as_uri()}?mode=ro', uri=True, check_same_thread=False)
+            f'{path.as_uri()}?mode=ro{quiet}', uri=True, check_same_thread=False)
         self._steps = 0
         # A damaged tree of pages can have more rows than any disk holds.
         self._most = _STEPS_A_BYTE * path.stat().st_size + _STEPS * 10
         self._database.set_progress_handler(self._too_long, _STEPS)
         try:
             self._check_tables()
-            self.topics = self._read_topics()
         except BaseException:
             self.close()
             raise
@@ -43,6 +56,11 @@ class Sqlite3Storage:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    @cached_property
+    def topics(self) -> dict[str, Topic]:
+        """Topics by name."""
+        return self._read_topics()
 
     def messages(self, names: set[str]) -> Iterator[Message]:
         """Yield the messages of the named topics in recording order.
@@ -98,6 +116,11 @@ class Sqlite3Storage:
         try:
             yield from self._database.execute(query, values)
         except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+            if self._log is not None and str(error).startswith(_NO_ROOM_BESIDE):
+                raise ReadingError(
+                    f'{self._path} cannot be read: its newest messages are still in '
+                    f'{self._log.name}, which takes a folder that can be written: copy both into '
+                    f'one ({error})') from error
             if str(error).startswith(_PASSING):
                 raise ReadingError(f'{self._path} cannot be read: {error}; when the disk works '
                                    'and no other program holds the file, give the same command '
@@ -105,3 +128,9 @@ class Sqlite3Storage:
             raise BagError(
                 f'{self._path} is not a readable rosbag2 sqlite3 file ({error}); for a damaged '
                 'recording try `sqlite3 FILE .recover`') from error
+
+
+def _has_log(path: Path) -> bool:
+    """Tell by its header whether a database is written by way of a log beside it."""
+    with path.open('rb') as file:
+        return file.read(20)[19:] == b'\2'

@@ -36,7 +36,7 @@ class Failing:
 
 def fail(bag, place, error):
     """Let the reading of the bag's only file fail."""
-    (storage,) = bag._storages
+    (storage,) = bag._kept.values()
     storage._file = Failing(storage._file, place, error)
 
 
@@ -90,8 +90,8 @@ def test_of_sqlite3(tmp_path, text, kind):
             pass
 
     with open_bag(tmp_path / 'a.db3') as bag:
-        bag._storages[0]._database.close()
-        bag._storages[0]._database = Database()
+        next(iter(bag._kept.values()))._database.close()
+        next(iter(bag._kept.values()))._database = Database()
         with pytest.raises(BagError, match=text) as error:
             list(bag.messages(['/a']))
     assert error.type is kind
