@@ -8,17 +8,19 @@ import pytest
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 import cv2
+from host_tensorrt import make_tensorrt
 from onnx import helper, numpy_helper, TensorProto
 
 from demt_perception.cli.main import main
 from demt_perception.inference import EngineError, Predictor
-from demt_perception.inference.engines import create_engine
+from demt_perception.inference.engines import create_engine, tensorrt_build
 from demt_perception.inference.engines.building import is_quantised
 from demt_perception.inference.engines.onnxruntime import load_cpu
 from demt_perception.inference.parity import Check
 from demt_perception.inference.quantization.choosing import choose, share, Switchboard
 from demt_perception.inference.quantization.quantize import quantize, TOOLS
 from demt_perception.inference.quantization.switched import layers, rounded
+from demt_perception.inference.quantization.with_onnxruntime import write
 from demt_perception.model_card import load_card
 
 SHAPE = (1, 3, 32, 32)
@@ -92,6 +94,30 @@ def test_what_is_written_is_within_the_limits_in_every_engine(tool, images):
              if 'zero_point' in tensor.name}
     assert kinds <= {TensorProto.INT8, TensorProto.INT32} | (
         {TensorProto.UINT8} if tool == 'nncf' else set())
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')   # TensorRT-RTX keeps no timings
+def test_tensorrt_takes_it_and_onnxruntime_runs_it_in_int8(images, tmp_path):
+    """With biases as INT32 DequantizeLinear NVIDIA's parser refused the graph."""
+    model = onnx.load_from_string(network())
+    for index, node in enumerate(model.graph.node):
+        node.name = f'{index}'
+        if node.op_type == 'Conv':
+            node.input.append(f'{node.input[1]}/bias')
+            count = 1 if node.input[1] == 'c' else 8
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.ones(count, np.float32), node.input[2]))
+    content = write(model, [node.name for node in model.graph.node if node.op_type == 'Conv'],
+                    images)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'fused.onnx')
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
+    fused = [node.op_type for node in onnx.load(tmp_path / 'fused.onnx').graph.node]
+    assert fused.count('QLinearConv') == 3
+    module = make_tensorrt()
+    plan, _ = tensorrt_build.build(module, content, SHAPE)
+    assert plan
 
 
 def test_a_tool_that_is_not_there_names_its_command(images, monkeypatch):
