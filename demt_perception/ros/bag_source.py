@@ -1,17 +1,21 @@
 """Frames from a bag, with the camera_info that was recorded beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 import logging
 from pathlib import Path
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from demt_perception.bags import BagError, camera_topics, IncompleteBagError, Message, open_bag
+from demt_perception.bags import Bag, BagError, camera_topics, Message, open_bag, ReadingError
 from demt_perception.bags.camera_topics import IMAGE
 from demt_perception.ros.serialized import deserialize
 from demt_perception.ros.sources import Frame, Source, SourceError
 
 BAG_RATE = 10.0
+
+_MEASURED = 20
+"""Images whose times tell the rate: to read a long bag to its end takes minutes."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +29,23 @@ def open_bag_source(path: Path) -> Source:
     try:
         with open_bag(path) as bag:
             image, info = camera_topics(bag.topics)
-            times = [message.time_ns for message in _readable(bag.messages([image.name]))]
-            # An image may stand before the camera_info of the same moment.
-            first_info = next(_readable(bag.messages([info.name])), None) if info else None
+            names = [image.name] + ([info.name] if info else [])
+            times, first_info = _beginning(bag, image.name, names)
+            if info and first_info is None:
+                first_info = _first(bag, info.name)
     except BagError as error:
         raise SourceError(str(error)) from error
     if not times:
         raise SourceError(f'{path}: not one message of {image.name} can be read')
     span = (times[-1] - times[0]) / 1e9
     rate = (len(times) - 1) / span if span > 0 else BAG_RATE
-    names = [image.name] + ([info.name] if info else [])
     image_type = Image if image.type == IMAGE else CompressedImage
 
     def frames() -> Iterator[Frame]:
         camera_info = _deserialize(first_info, CameraInfo) if first_info else None
         try:
-            with open_bag(path) as bag:
-                for message in _readable(bag.messages(names)):
+            with open_bag(path) as bag, closing(_readable(bag, names)) as messages:
+                for message in messages:
                     if info is not None and message.topic == info.name:
                         camera_info = _deserialize(message, CameraInfo)
                     else:
@@ -51,15 +55,49 @@ def open_bag_source(path: Path) -> Source:
         except BagError as error:
             raise SourceError(str(error)) from error
 
-    return Source(f'bag {path}, {len(times)} messages of {image.name} at {rate:.3g} Hz'
+    count = '' if image.count is None else f'{image.count} '
+    return Source(f'bag {path}, {count}messages of {image.name} at {rate:.3g} Hz'
                   + (f' with {info.name}' if info else ', no camera_info'), False, rate, frames)
 
 
-def _readable(messages: Iterator[Message]) -> Iterator[Message]:
-    """Yield what a cut-off bag still holds, and say that it is cut off."""
+def _beginning(bag: Bag, image: str, names: list[str]) -> tuple[list[int], Message | None]:
+    """Return the times of the first images, and the first camera_info among them."""
+    times: list[int] = []
+    first_info = None
+    with closing(_readable(bag, names)) as messages:
+        for message in messages:
+            if message.topic == image:
+                times.append(message.time_ns)
+            elif first_info is None:
+                first_info = message
+            if len(times) == _MEASURED:
+                break
+    return times, first_info
+
+
+def _first(bag: Bag, name: str) -> Message | None:
+    """Return the first message of a topic; none where the bag is damaged before it."""
     try:
-        yield from messages
-    except IncompleteBagError as error:
+        with closing(bag.messages([name])) as messages:
+            return next(messages, None)
+    except ReadingError:
+        raise
+    except BagError:
+        return None
+
+
+def _readable(bag: Bag, names: list[str]) -> Generator[Message, None, None]:
+    """Yield what a damaged bag still holds, and say where it ends."""
+    some = False
+    try:
+        for message in bag.messages(names):
+            some = True
+            yield message
+    except ReadingError:
+        raise
+    except BagError as error:
+        if not some:
+            raise
         logger.warning('%s', error)
 
 
