@@ -18,6 +18,8 @@ class Frame:
     Attributes:
         stamp: of the camera, nanoseconds.
         received: when it came, seconds since the epoch.
+        number: that the hub gave it. It tells frames apart, which stamps need not: there are
+            cameras that leave theirs at 0.
     """
 
     def __init__(self, stamp: int, received: float, decode: Callable[[], np.ndarray],
@@ -34,6 +36,7 @@ class Frame:
         self._rgb = rgb
         self.stamp = stamp
         self.received = received
+        self.number = 0
         self._decode: Callable[[], np.ndarray] | None = decode
         self._pixels: np.ndarray | None = None
         self._error: ValueError | None = None

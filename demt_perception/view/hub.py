@@ -7,7 +7,6 @@ that a slow one simply gets fewer.
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 import threading
 import time
 from typing import Any, NamedTuple
@@ -15,10 +14,8 @@ from typing import Any, NamedTuple
 from demt_perception.view.frame import Frame
 from demt_perception.view.topics import Topic
 from demt_perception.view.values import pixel_text
+from demt_perception.view.viewers import LEASE, Viewer, Viewers
 
-MAX_VIEWERS = 8
-LEASE = 3.0
-"""Seconds without a request after which a viewer has gone."""
 LINGER = 0.1
 """Seconds that the first picture of a frame waits for the others."""
 STALE = 1.0
@@ -28,10 +25,6 @@ RECENT_INPUTS = 12
 """Frames of a camera that are kept until its outputs have come: all that are on the way."""
 HISTORY = 600
 """Reports of a camera that are kept for the plots."""
-
-
-class TooManyViewersError(Exception):
-    """So many look already; the text says what to do."""
 
 
 class ClosedError(Exception):
@@ -56,16 +49,6 @@ class Moment(NamedTuple):
     complete: bool
 
 
-@dataclass
-class _Viewer:
-    shown: frozenset[str] = frozenset()
-    probing: bool = False
-    until: float = 0.0
-    turn: int = 0
-    stamp: int = 0
-    values: dict[str, Frame] = field(default_factory=dict)
-
-
 class Hub:
     """The meeting place of bridge and server."""
 
@@ -77,8 +60,8 @@ class Hub:
         self._labels: dict[str, tuple[str, ...]] = {}
         self._frames: dict[str, deque[Frame]] = {}
         self._reports: dict[str, deque[dict[str, Any]]] = {}
-        self._number = 0
-        self._viewers: dict[str, _Viewer] = {}
+        self._count = self._number = 0
+        self._viewers = Viewers()
         self._closed = False
 
     # From the bridge.
@@ -87,6 +70,8 @@ class Hub:
         """Add a frame of a topic that is known; wakes those who wait."""
         with self._changed:
             if topic in self._topics:
+                self._count += 1
+                frame.number = self._count
                 kept = RECENT_INPUTS if self._topics[topic].input else RECENT
                 self._frames.setdefault(topic, deque(maxlen=kept)).append(frame)
                 self._changed.notify_all()
@@ -118,17 +103,15 @@ class Hub:
         Frames of the others are forgotten: who asks for them again wants new ones.
         """
         with self._changed:
-            now = time.monotonic()
-            for name in [name for name, viewer in self._viewers.items() if viewer.until < now]:
-                del self._viewers[name]
+            viewers = self._viewers.here()
             topics: set[str] = set()
-            for viewer in self._viewers.values():
+            for viewer in viewers:
                 topics |= viewer.shown & self._topics.keys()
                 if viewer.probing:
                     topics |= self._valued(viewer.shown)
             for name in self._frames.keys() - topics:
                 del self._frames[name]
-            return bool(self._viewers), frozenset(topics)
+            return bool(viewers), frozenset(topics)
 
     def close(self) -> None:
         """Wake everybody who waits, for good."""
@@ -144,7 +127,8 @@ class Hub:
 
         Args:
             name: of the viewer.
-            have: the topics that it shows, and the stamp of the picture that it has of each.
+            have: the topics that it shows, and the number of the frame that it has of each; 0
+                for none.
             version: of the state that it has; 0 for none.
             number: of the last statistics that it has.
             probing: it wants values, too.
@@ -155,7 +139,7 @@ class Hub:
             ClosedError: there is nothing more to wait for.
         """
         with self._changed:
-            viewer = self._viewer(name)
+            viewer = self._viewers.enter(name)
             viewer.shown, viewer.probing = frozenset(have), probing
             viewer.until = time.monotonic() + patience + LEASE
             viewer.turn = turn = viewer.turn + 1
@@ -184,7 +168,7 @@ class Hub:
     def values(self, name: str, camera: str, u: float, v: float) -> list[dict[str, Any]]:
         """Return what the pixel at a place says, of the pictures that the viewer has."""
         with self._changed:
-            viewer = self._viewers.get(name)
+            viewer = self._viewers.find(name)
             if viewer is None:
                 return []
             if not self._complete(viewer):   # asked before they came
@@ -207,14 +191,6 @@ class Hub:
         return sorted((report for reports in self._reports.values() for report in reports
                        if report['number'] > number), key=lambda report: report['number'])
 
-    def _viewer(self, name: str) -> _Viewer:
-        if name not in self._viewers:
-            if len(self._viewers) >= MAX_VIEWERS:
-                raise TooManyViewersError(
-                    f'{MAX_VIEWERS} viewers are connected already: close another page')
-            self._viewers[name] = _Viewer()
-        return self._viewers[name]
-
     def _newer(self, have: Mapping[str, int]) -> dict[str, Frame]:
         """Return what a viewer does not have: newest outputs, and the camera's image of these."""
         outputs = self._outputs(have)
@@ -224,8 +200,8 @@ class Hub:
             # Where that is no longer kept the oldest one: in time it never goes back.
             kept = self._frames[topic]
             chosen[topic] = max((frame for frame in kept if frame.stamp <= max(stamps)),
-                                key=lambda frame: frame.stamp, default=kept[0])
-        return {topic: frame for topic, frame in chosen.items() if frame.stamp != have[topic]}
+                                key=lambda frame: (frame.stamp, frame.number), default=kept[0])
+        return {topic: frame for topic, frame in chosen.items() if frame.number != have[topic]}
 
     def _whole(self, have: Mapping[str, int]) -> bool:
         """Tell whether all outputs that are alive have their picture of the newest frame."""
@@ -246,8 +222,12 @@ class Hub:
         return {topic.name for topic in self._topics.values()
                 if topic.valued and topic.camera in cameras}
 
-    def _values_near(self, viewer: _Viewer, exact: bool = False) -> dict[str, Frame]:
-        """Return the values of the frame that a viewer sees; else, unless exact, the newest."""
+    def _values_near(self, viewer: Viewer, exact: bool = False) -> dict[str, Frame]:
+        """Return the values of the frame that a viewer sees; else, unless exact, the newest.
+
+        For one that shows nothing new they are always exact: its picture is an old one.
+        """
+        exact = exact or not viewer.shown
         found = {}
         for name in self._valued(viewer.shown) if viewer.shown else self._topics.keys():
             frames = self._frames.get(name) or ()
@@ -258,7 +238,7 @@ class Hub:
                 found[name] = (same or [frames[-1]])[-1]
         return found
 
-    def _complete(self, viewer: _Viewer) -> bool:
+    def _complete(self, viewer: Viewer) -> bool:
         valued = self._valued(viewer.shown) or viewer.values.keys()
         return bool(valued) and all(
             name in viewer.values and viewer.values[name].stamp == viewer.stamp

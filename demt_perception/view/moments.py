@@ -24,7 +24,8 @@ def pack(moment: Moment, width: int) -> bytes:
     now = time.time()
     for topic, frame in moment.pictures.items():
         # The stamp as text: JavaScript's numbers cannot hold nanoseconds.
-        entry: dict[str, Any] = {'topic': topic, 'stamp': str(frame.stamp), 'size': 0,
+        entry: dict[str, Any] = {'topic': topic, 'stamp': str(frame.stamp),
+                                 'number': frame.number, 'size': 0,
                                  'age_ms': round(now * 1e3 - frame.stamp / 1e6, 1)}
         try:
             blob = frame.jpeg(width)

@@ -15,12 +15,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from demt_perception.inference.spare_threads import Work
 from demt_perception.view import guard
-from demt_perception.view.hub import ClosedError, Hub, TooManyViewersError
+from demt_perception.view.hub import ClosedError, Hub
 from demt_perception.view.moments import pack
+from demt_perception.view.viewers import TooManyViewersError
 
 MAX_CONNECTIONS = 48
 MAX_SHOWN = 12
 PATIENCE = 1.0
+PART = 1 << 16
+"""Bytes of an answer that are sent at a time."""
 _PAGE = Path(__file__).parent / 'page'
 _TYPES = {'.html': 'text/html; charset=utf-8', '.css': 'text/css; charset=utf-8',
           '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
@@ -86,7 +89,7 @@ class ViewServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     server: ViewServer
-    timeout = 15.0   # for a client that sends or takes nothing
+    timeout = 15.0   # for a client that sends nothing, or takes less than a part of an answer
     disable_nagle_algorithm = True
 
     # What the library itself refuses: plain, too.
@@ -131,13 +134,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.OK, body, kind)
 
     def _moment(self, query: Mapping[str, list[str]]) -> tuple[bytes, str]:
-        topics, stamps = query.get('show', []), query.get('have', [])
-        if len(topics) != len(stamps) or len(topics) > MAX_SHOWN:
-            raise RequestError(f'{len(topics)} times show and {len(stamps)} times have: want as '
+        topics, numbers = query.get('show', []), query.get('have', [])
+        if len(topics) != len(numbers) or len(topics) > MAX_SHOWN:
+            raise RequestError(f'{len(topics)} times show and {len(numbers)} times have: want as '
                                f'many, {MAX_SHOWN} at most')
         moment = self.server.hub.next(
-            _viewer(query), {topic: _whole(stamp) for topic, stamp in zip(topics, stamps,
-                                                                           strict=True)},
+            _viewer(query), {topic: _whole(number) for topic, number in zip(topics, numbers,
+                                                                             strict=True)},
             _whole(_one(query, 'version')), _whole(_one(query, 'number')),
             _one(query, 'probing') == '1', PATIENCE)
         return pack(moment, _whole(_one(query, 'width'))), 'application/octet-stream'
@@ -158,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header('Allow', 'GET')
         self.end_headers()
         if self.command != 'HEAD':
-            self.wfile.write(body)
+            # As one it would have the time limit as a whole, however well it goes.
+            for begin in range(0, len(body), PART):
+                self.wfile.write(memoryview(body)[begin:begin + PART])
 
     def version_string(self) -> str:
         """Return the Server header: not which Python this is."""

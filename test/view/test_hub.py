@@ -8,10 +8,17 @@ import pytest
 from view_testing import frame, NAMES, pictures, put_all, SIZE, state, TOPICS
 
 from demt_perception.view import hub as hubs
+from demt_perception.view import viewers
 from demt_perception.view.frame import Frame, WIDTHS
-from demt_perception.view.hub import ClosedError, MAX_VIEWERS, TooManyViewersError
+from demt_perception.view.hub import ClosedError
+from demt_perception.view.viewers import MAX_VIEWERS, TooManyViewersError
 
 OVERLAY, BOUNDARY, CAMERA = '/n/semantic/overlay', '/n/boundary/image', '/camera/image'
+
+
+def numbers(moment):
+    """Return what a viewer has that has drawn a moment."""
+    return {name: picture.number for name, picture in moment.pictures.items()}
 
 
 def test_a_viewer_gets_the_newest_frame_only(hub):
@@ -26,7 +33,7 @@ def test_what_a_viewer_has_is_not_sent_again(hub):
     put_all(hub, 3)
     first = hub.next('a', {OVERLAY: 0})
     assert first.state is not None
-    again = hub.next('a', {OVERLAY: 3}, first.version, patience=0.01)
+    again = hub.next('a', numbers(first), first.version, patience=0.01)
     assert not again.pictures
     assert again.state is None
 
@@ -44,12 +51,11 @@ def test_who_waits_is_woken(hub):
 
 def test_pictures_of_one_frame_come_together(hub):
     put_all(hub, 1)
-    version = hub.next('a', {}).version
-    overlay = frame(pictures()[OVERLAY], 2, rgb=True)
-    hub.put(OVERLAY, overlay)
+    first = hub.next('a', {OVERLAY: 0, BOUNDARY: 0})
+    hub.put(OVERLAY, frame(pictures()[OVERLAY], 2, rgb=True))
     timer = threading.Timer(0.02, hub.put, (BOUNDARY, frame(pictures()[BOUNDARY], 2)))
     timer.start()
-    moment = hub.next('a', {OVERLAY: 1, BOUNDARY: 1}, version)
+    moment = hub.next('a', numbers(first), first.version)
     timer.join()
     assert {picture.stamp for picture in moment.pictures.values()} == {2}
     assert len(moment.pictures) == 2
@@ -58,9 +64,10 @@ def test_pictures_of_one_frame_come_together(hub):
 def test_a_topic_that_stopped_does_not_hold_up_the_others(hub, monkeypatch):
     monkeypatch.setattr(hubs, 'LINGER', 30.0)
     put_all(hub, 1, received=time.time() - 2 * hubs.STALE)
+    first = hub.next('a', {OVERLAY: 0, BOUNDARY: 0})
     hub.put(OVERLAY, frame(pictures()[OVERLAY], 2, rgb=True))
     begin = time.monotonic()
-    moment = hub.next('a', {OVERLAY: 1, BOUNDARY: 1})
+    moment = hub.next('a', numbers(first), first.version)
     assert moment.pictures.keys() == {OVERLAY}
     assert time.monotonic() - begin < 30
 
@@ -76,8 +83,23 @@ def test_the_cameras_image_is_that_of_the_outputs(hub):
 
 def test_the_cameras_image_does_not_wait_for_outputs_that_stopped(hub):
     put_all(hub, 1, received=time.time() - 2 * hubs.STALE)
+    first = hub.next('a', {OVERLAY: 0, CAMERA: 0})
     hub.put(CAMERA, frame(pictures()[CAMERA], 2))
-    assert hub.next('a', {OVERLAY: 1, CAMERA: 1}).pictures[CAMERA].stamp == 2
+    assert hub.next('a', numbers(first), first.version).pictures[CAMERA].stamp == 2
+
+
+@pytest.mark.parametrize('stamp', [0, 1_700_000_000_000_000_000])
+def test_pictures_of_a_camera_that_does_not_stamp_come_all_the_same(hub, stamp):
+    have, version = {OVERLAY: 0, CAMERA: 0}, 0
+    for _ in range(4):
+        put_all(hub, stamp)
+        newest = frame(pictures()[CAMERA], stamp)
+        hub.put(CAMERA, newest)
+        moment = hub.next('a', have, version)
+        assert moment.pictures.keys() == have.keys()
+        assert moment.pictures[CAMERA] is newest
+        have, version = numbers(moment), moment.version
+    assert not hub.next('a', have, version, patience=0.01).pictures
 
 
 @settings(deadline=None)
@@ -105,7 +127,7 @@ def test_only_what_is_looked_at_is_wanted(hub, monkeypatch):
     assert hub.wanted() == (True, {OVERLAY, BOUNDARY})
     hub.next('a', {OVERLAY: 0}, probing=True)
     assert hub.wanted()[1] == {topic.name for topic in TOPICS if topic.valued} | {OVERLAY}
-    later = time.monotonic() + 2 * hubs.LEASE
+    later = time.monotonic() + 2 * viewers.LEASE
     monkeypatch.setattr(time, 'monotonic', lambda: later)
     assert hub.wanted() == (False, frozenset())
 
@@ -148,6 +170,61 @@ def test_a_frozen_picture_keeps_its_values(hub):
             hub.put(name, frame(np.zeros_like(pixels), stamp))
     assert hub.values('a', '', 0.75, 0.5)[0] == {
         'title': 'Class', 'text': NAMES[1], 'id': 1}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a list of the seconds by which the time is later than it is."""
+    later, monotonic = [0.0], time.monotonic
+    monkeypatch.setattr(viewers.time, 'monotonic', lambda: monotonic() + later[0])
+    return later
+
+
+def pause(hub, name='a'):
+    """Let a viewer see a picture with its values, and pause."""
+    version = hub.next(name, {OVERLAY: 0}, probing=True).version
+    hub.next(name, {}, version, probing=True, patience=0.01)
+
+
+def test_a_paused_viewer_that_was_away_has_its_values_and_no_others(hub, clock):
+    put_all(hub, 1)
+    pause(hub)
+    clock[0] += 2 * viewers.LEASE
+    assert hub.wanted() == (False, frozenset())   # it costs nothing meanwhile
+    for name, pixels in pictures().items():
+        hub.put(name, frame(np.zeros_like(pixels), 2))
+    hub.next('b', {OVERLAY: 0}, probing=True)
+    assert hub.values('b', '', 0.75, 0.5)[0]['text'] == NAMES[0]
+    assert hub.values('a', '', 0.75, 0.5)[0]['text'] == NAMES[1]
+    hub.next('a', {}, probing=True, patience=0.01)
+    assert hub.values('a', '', 0.75, 0.5)[0]['text'] == NAMES[1]
+    clock[0] += 2 * viewers.LEASE + viewers.PAUSE
+    hub.wanted()
+    put_all(hub, 3)
+    hub.next('a', {}, probing=True, patience=0.01)
+    hub.next('b', {OVERLAY: 0}, probing=True)
+    assert hub.values('a', '', 0.75, 0.5) == []
+
+
+def test_values_are_kept_for_few_that_are_away(hub, clock):
+    put_all(hub, 1)
+    names = [f'viewer{number}' for number in range(viewers.MAX_PAUSED + 1)]
+    for name in names:
+        pause(hub, name)
+    pause(hub, 'live')
+    hub.next('live', {OVERLAY: 0})   # it has gone on: it will ask for new ones
+    clock[0] += 2 * viewers.LEASE
+    hub.wanted()
+    assert [bool(hub.values(name, '', 0.5, 0.5)) for name in [*names, 'live']] == (
+        [False] + [True] * viewers.MAX_PAUSED + [False])
+
+
+@pytest.mark.parametrize('stamp', [0, 1])
+def test_who_has_no_picture_has_no_values(hub, stamp):
+    put_all(hub, stamp)
+    hub.next('b', {OVERLAY: 0}, probing=True)
+    hub.next('a', {}, probing=True)
+    assert hub.values('a', '', 0.5, 0.5) == []
 
 
 def test_values_that_come_after_the_picture_are_found(hub):
@@ -216,8 +293,8 @@ def test_viewers_in_threads_see_time_go_forward_only_and_all_end(hub):
                 moment = hub.next(name, have, version, probing=turn % 3 == 0, patience=5)
                 version = moment.version
                 for topic, picture in moment.pictures.items():
-                    assert picture.stamp > have[topic]
-                    have[topic] = picture.stamp
+                    assert picture.number > have[topic]
+                    have[topic] = picture.number
                     seen[name].append(picture.stamp)
                 assert len(hub.values(name, '', 0.5, 0.5)) <= 4
         except ClosedError:
@@ -237,8 +314,9 @@ def test_viewers_in_threads_see_time_go_forward_only_and_all_end(hub):
         thread.join(20)
         assert not thread.is_alive()
     for stamps in seen.values():
-        assert stamps[-1] == -1
+        assert stamps.pop() == -1
         assert 100 in stamps
+        assert stamps == sorted(stamps)
 
 
 def test_a_camera_with_many_reports_does_not_push_out_those_of_another(hub, monkeypatch):

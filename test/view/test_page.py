@@ -6,10 +6,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from view_testing import NAMES, put_all, SIZE, state, TOPICS
+from view_testing import frame, NAMES, put_all, SIZE, state, TOPICS
 import webdriver
 
 from demt_perception.view import hub as hubs
+from demt_perception.view import viewers
 
 pytestmark = pytest.mark.skipif(bool(webdriver.missing()), reason=webdriver.missing() or 'here')
 
@@ -125,6 +126,54 @@ def test_a_pause_freezes_picture_and_values(page):
     assert page.run(age) == before
     page.press(' ')
     page.wait(f'{age} !== arguments[0]', before)
+
+
+def hide(page, hidden):
+    """Make the page believe that its tab is in the background, or back."""
+    page.run("Object.defineProperty(document, 'hidden', "
+             '{value: arguments[0], configurable: true});'
+             "document.dispatchEvent(new Event('visibilitychange'))", hidden)
+
+
+@pytest.mark.parametrize('kept', [True, False])
+def test_a_paused_page_that_was_in_the_background_has_its_values_or_says_so(
+        page, hub, monkeypatch, kept):
+    def wait_while(wanted):
+        limit = time.monotonic() + webdriver.PATIENCE
+        while wanted():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+    page.press(' ')
+    page.point('.screen', 0.75, 0.5)
+    page.wait(FILLED)
+    wait_while(lambda: hub.wanted()[1])   # a paused page wants no topics
+    if not kept:
+        monkeypatch.setattr(viewers, 'PAUSE', 0.0)
+    hide(page, True)
+    wait_while(lambda: hub.wanted()[0])
+    hub.wanted()
+    hide(page, False)
+    page.point('.screen', 0.25, 0.5)
+    if kept:
+        page.wait(f'{PROBE}[1] === arguments[0]', NAMES[0])
+    else:
+        page.wait("return document.querySelector('#probe').innerText.includes('gone: resume')")
+    page.press(' ')
+    page.point('.screen', 0.75, 0.5)
+    page.wait(FILLED)
+
+
+def test_a_camera_that_does_not_stamp_is_seen(browser, server, hub):
+    browser.open(server.url)
+    put_all(hub, 0)
+    browser.wait(DRAWN, 2)
+    hub.put('/n/boundary/image', frame(np.full(SIZE, 90, np.uint8), 0))
+    limit = time.monotonic() + webdriver.PATIENCE
+    while not near(browser.run(PICTURE, 1, 0.8), (90, 90, 90)):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    browser.open('about:blank')
 
 
 def test_topics_layout_and_theme_can_be_chosen(page):

@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 import socket
 import struct
+import time
 
 import cv2
 from hypothesis import given, settings, strategies
@@ -16,8 +17,9 @@ from view_testing import put_all, SIZE
 
 import demt_perception.view
 from demt_perception.view import guard
-from demt_perception.view.hub import MAX_VIEWERS
+from demt_perception.view import server as servers
 from demt_perception.view.server import MAX_SHOWN
+from demt_perception.view.viewers import MAX_VIEWERS
 
 PAGE = Path(demt_perception.view.__file__).parent / 'page'
 ASK = '/moment?viewer=abcdefgh&version=0&number=0&width=320&probing=0'
@@ -48,6 +50,37 @@ def unpack(body):
     return head, blobs
 
 
+def read_slowly(server, size, pause):
+    """Return how much of a large file comes to a client that takes 64 kB, waits, and so on."""
+    server.files['/large'] = bytes(size), 'text/plain'
+    # What the kernel takes ahead would be sent at once. Connections have it from the listener.
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    came = 0
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.connect(server.server_address)
+        connection.sendall(b'GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+        try:
+            while part := connection.recv(1 << 16):
+                came += len(part)
+                time.sleep(pause)
+        except ConnectionResetError:
+            pass
+    return came
+
+
+def test_a_client_that_reads_slowly_gets_all(server, monkeypatch):
+    monkeypatch.setattr(servers._Handler, 'timeout', 1.0)
+    begin = time.monotonic()
+    assert read_slowly(server, 3 << 20, 0.05) > 3 << 20
+    assert time.monotonic() - begin > 2
+
+
+def test_a_client_that_takes_nothing_is_left(server, monkeypatch):
+    monkeypatch.setattr(servers._Handler, 'timeout', 0.2)
+    assert read_slowly(server, 3 << 20, 2.0) < 3 << 20
+
+
 def test_every_file_of_the_page_is_served(server):
     for path in PAGE.iterdir():
         name = '' if path.name == 'index.html' else path.name
@@ -66,6 +99,7 @@ def test_a_moment_holds_state_and_pictures(server, hub):
     assert [picture['topic'] for picture in head['pictures']] == [
         '/n/semantic/overlay', '/n/boundary/image']
     assert {picture['stamp'] for picture in head['pictures']} == {'1700000000123456789'}
+    assert all(picture['number'] > 0 for picture in head['pictures'])   # 0 is 'none yet'
     for blob in blobs:
         picture = cv2.imdecode(np.frombuffer(blob, np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape[:2] == SIZE

@@ -26,7 +26,7 @@ class Panel {
                         make('figcaption', {}, this.choice, this.age, this.enlarge), this.screen);
     this.choice.addEventListener('change', () => panels.choose(this, this.choice.value));
     this.enlarge.addEventListener('click', () => panels.enlarge(this));
-    this.stamp = '0';
+    this.number = 0;
   }
 
   async draw(picture) {
@@ -43,7 +43,7 @@ class Panel {
       bitmap.close();
       this.note.hidden = true;
     }
-    this.stamp = picture.stamp;
+    this.number = picture.number;
     this.age.textContent = `${picture.width ?? '?'}×${picture.height ?? '?'} · ${aged(picture.age_ms)}`;
   }
 
@@ -53,7 +53,7 @@ class Panel {
   }
 
   forget(text) {
-    this.stamp = '0';
+    this.number = 0;
     this.age.textContent = '';
     this.canvas.getContext('2d').clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.tell(text);
@@ -160,7 +160,7 @@ export class Panels {
   }
 
   get show() {
-    return new Map(this.visible.map((panel) => [panel.topic, panel.stamp]));
+    return new Map(this.visible.map((panel) => [panel.topic, panel.number]));
   }
 
   get width() {

@@ -4,12 +4,15 @@ import { make } from './panels.js';
 import { viewer } from './stream.js';
 
 const STEP = 0.01;
+const WAITING = 'waiting for the values';
+const GONE = 'the values are gone: resume for new ones';
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const within = (value) => Math.min(1, Math.max(0, value));
 
 export class Probe {
   constructor(panels, list, onChange) {
     Object.assign(this, { panels, list, onChange, place: null, held: false });
+    this.missing = WAITING;
     const area = panels.element;
     area.addEventListener('pointermove', (event) => {
       if (!this.held && event.target.closest('.screen')) this.move(this.at(event));
@@ -57,6 +60,12 @@ export class Probe {
     this.ask();
   }
 
+  // A frozen picture gets no new values.
+  freeze(frozen) {
+    this.missing = frozen ? GONE : WAITING;
+    this.ask();
+  }
+
   // One request at a time; the last place wins.
   async ask() {
     if (!this.place) {
@@ -84,7 +93,7 @@ export class Probe {
       rows.push(make('dt', {}, value.title), text);
       hit ??= value.id ?? null;
     }
-    if (!rows.length) rows.push(make('dt', {}, 'waiting for the values'), make('dd'));
+    if (!rows.length) rows.push(make('dt', {}, this.missing), make('dd'));
     this.list.replaceChildren(...rows);
     this.onClass?.(hit);
   }

@@ -21,7 +21,7 @@ export function unpack(buffer) {
 }
 
 export class Stream {
-  // wants() returns {show: Map of topic to stamp, width, probing}; onMoment may be async and is
+  // wants() returns {show: Map of topic to number of frame, width, probing}; onMoment may be async and is
   // waited for; onTrouble gets a text, or '' when all is well again.
   constructor(wants, onMoment, onTrouble) {
     Object.assign(this, { wants, onMoment, onTrouble, version: 0, number: 0 });
@@ -63,9 +63,9 @@ export class Stream {
       viewer, version: this.version, number: this.number, width: Math.round(width),
       probing: probing ? 1 : 0,
     });
-    for (const [topic, stamp] of show) {
+    for (const [topic, number] of show) {
       query.append('show', topic);
-      query.append('have', stamp);
+      query.append('have', number);
     }
     this.abort = new AbortController();
     const answer = await fetch(`/moment?${query}`, { signal: this.abort.signal });

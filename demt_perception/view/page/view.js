@@ -110,6 +110,7 @@ function setMode(next) {
   byId('pause').setAttribute('aria-pressed', next !== 'live');
   byId('pause').textContent = next === 'live' ? 'Pause' : 'Resume';
   if (next === 'freezing') setTimeout(() => { if (mode === 'freezing') setMode('paused'); }, FREEZE);
+  probe.freeze(next === 'paused');
   stream.hurry();
 }
 
