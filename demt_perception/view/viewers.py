@@ -57,7 +57,7 @@ class Viewers:
             if len(self._here) >= MAX_VIEWERS:
                 raise TooManyViewersError(
                     f'{MAX_VIEWERS} viewers are connected already: close another page')
-            self._here[name] = self._paused.pop(name, None) or Viewer()
+            self._here[name] = self._paused.pop(name, Viewer())
         return self._here[name]
 
     def find(self, name: str) -> Viewer | None:
