@@ -188,8 +188,9 @@ def open_bag(path: str | Path) -> Bag:
         return Bag(path, Metadata((path,), {}, '', 'unknown'))
     if (path / METADATA_FILE).is_file():
         return Bag(path, read_metadata(path))
-    files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
-                         key=natural_order))
+    with machine_errors(path):
+        files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
+                             key=natural_order))
     # Unpacked by hand, or by a recorder that was killed while it packed.
     files = tuple(file for file in files
                   if file.suffix != PACKED or file.with_suffix('') not in files)

@@ -2,8 +2,9 @@ from pathlib import Path
 
 from bag_writing import message, write_mcap, write_metadata, write_sqlite3
 import pytest
+import yaml
 
-from demt_perception.bags import BagError, IncompleteBagError, open_bag
+from demt_perception.bags import BagError, IncompleteBagError, listed_topics, open_bag
 
 zstandard = pytest.importorskip('zstandard', reason='zstandard is not installed')
 
@@ -108,6 +109,41 @@ def test_the_time_of_an_mcap_message_is_that_of_its_recording(tmp_path, monkeypa
         self, channel, log_time, data, publish_time=10**10 - log_time))
     write_mcap(tmp_path / 'one.mcap', ROWS, **options)
     assert read(tmp_path / 'one.mcap', '/a', '/b') == ROWS
+
+
+def test_an_mcap_without_chunks_is_not_read_for_its_topics(tmp_path):
+    """As rosbag2's preset fastwrite leaves it: the damage is met only when it is read."""
+    path = tmp_path / 'one.mcap'
+    write_mcap(path, ROWS, latched=('/b',), use_chunking=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(ROWS[0][2]) - 30] = 255   # a record of another length
+    path.write_bytes(content)
+    with open_bag(path) as bag:
+        assert {t.name: (t.type, t.count, t.latched) for t in bag.topics.values()} == {
+            '/a': ('std_msgs/msg/String', 30, False), '/b': ('std_msgs/msg/String', 30, True)}
+        with pytest.raises(BagError, match='damaged'):
+            list(bag.messages(['/a', '/b']))
+
+
+def test_an_mcap_without_chunks_gives_what_was_written(tmp_path):
+    path = tmp_path / 'one.mcap'
+    write_mcap(path, ROWS, use_chunking=False)
+    assert read(path, '/a', '/b') == ROWS
+
+
+def test_quality_of_service_of_metadata_as_text_and_as_yaml(tmp_path):
+    """Version 9 of metadata.yaml has no text within its text."""
+    write_sqlite3(tmp_path / 'bag.db3', ROWS)
+    for qos, latched in ((['durability', 'transient_local'], True), (['durability', 'volatile'],
+                         False)):
+        write_metadata(tmp_path, ['bag.db3'], {'/a': 30})
+        file = tmp_path / 'metadata.yaml'
+        document = yaml.safe_load(file.read_text())
+        (topic,) = document['rosbag2_bagfile_information']['topics_with_message_count']
+        for form in ([dict([qos])], yaml.safe_dump([dict([qos])])):
+            topic['topic_metadata']['offered_qos_profiles'] = form
+            file.write_text(yaml.safe_dump(document))
+            assert listed_topics(tmp_path)['/a'].latched is latched
 
 
 def test_a_count_that_is_too_high_is_told_after_the_last_message(tmp_path, write_storage):

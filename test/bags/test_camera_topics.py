@@ -38,8 +38,18 @@ def test_the_sibling_of_a_compressed_topic():
 def test_depth_and_empty_topics_are_passed_over():
     assert choose(
         ('/empty', IMAGE, 0), ('/depth/image', IMAGE, 9),
-        ('/rgb/compressedDepth', COMPRESSED_IMAGE, 9), ('/color/image', IMAGE, None),
+        ('/rgb/compressedDepth', COMPRESSED_IMAGE, 9),
+        ('/rgb/zstd', COMPRESSED_IMAGE, 9), ('/color/image', IMAGE, None),
     ) == ('/color/image', None)
+
+
+def test_another_transport_of_a_camera_is_no_second_one():
+    for transport in 'compressedDepth', 'zstd':
+        image = Topic('/cam/image_raw', IMAGE, 9)
+        other = Topic(f'/cam/image_raw/{transport}', COMPRESSED_IMAGE, 9)
+        assert all_cameras({topic.name: topic for topic in (other, image)}) == [('', image, None)]
+        with pytest.raises(BagError, match='no images'):
+            all_cameras({other.name: other})
 
 
 def test_the_only_camera_info_is_taken_wherever_it_is_and_that_is_told(caplog):
@@ -51,7 +61,8 @@ def test_the_only_camera_info_is_taken_wherever_it_is_and_that_is_told(caplog):
 @pytest.mark.parametrize('other', [
     ('/rear/image_raw', IMAGE, 9), ('/rear/image_raw', IMAGE, 0),
     ('/rear/image_raw/compressed', COMPRESSED_IMAGE, 9), ('/rear/depth', IMAGE, 9),
-    ('/rear/image/compressedDepth', COMPRESSED_IMAGE, 9)])
+    ('/rear/image/compressedDepth', COMPRESSED_IMAGE, 9),
+    ('/rear/image_raw/zstd', COMPRESSED_IMAGE, 9)])
 def test_the_camera_info_of_another_camera_is_not_taken(other):
     topics = [('/front/image_raw', IMAGE, 9), ('/rear/camera_info', CAMERA_INFO, 9), other]
     assert all_cameras({topic[0]: Topic(*topic) for topic in topics}, ['/front/image_raw']) == [

@@ -53,6 +53,37 @@ def test_a_cut_off_bag_is_read_as_far_as_it_goes(tmp_path, compression):
     assert 5 < len(got) < 40
 
 
+def records(content: bytes) -> list[tuple[int, int, int]]:
+    """Return of the outer records where their header begins, where their data, and their kind."""
+    found, at = [], 13
+    while at < len(content):
+        head = 4 + int.from_bytes(content[at:at + 4], 'little')
+        kind = content[content.index(b'op=', at) + 3]
+        found.append((at, at + head + 4, kind))
+        at += head + 4 + int.from_bytes(content[at + head:at + head + 4], 'little')
+    return found
+
+
+@pytest.mark.parametrize('compression', ['', 'lz4'])
+def test_a_recording_that_was_not_closed(tmp_path, compression):
+    """``.bag.active``: no index, and the size of the chunk that was being written is still 0."""
+    content = bytearray(write_ros1(tmp_path / 'one.bag', 40, compression).read_bytes())
+    found = records(content)
+    (pos,) = (content.index(b'index_pos=', at) + 10 for at, _, kind in found if kind == 3)
+    content[pos:pos + 8] = bytes(8)
+    last = [index for index, (*_, kind) in enumerate(found) if kind == 5][-1]
+    data = found[last][1]
+    if not compression:   # what is packed of an open chunk cannot be told from what comes next
+        content[data - 4:data] = bytes(4)
+    path = tmp_path / 'one.bag.active'
+    path.write_bytes(content[:found[last + 1][0]])
+    (tmp_path / 'one.bag').unlink()
+    for place in path, tmp_path:
+        with open_bag(place) as bag:
+            got = [message.data for message in bag.messages(['/cam/image_raw'])]
+        assert got == [cdr(image(i)) for i in range(40)]
+
+
 @RELAXED
 @given(data=st.data())
 def test_damage_gives_messages_or_a_bag_error(data):
