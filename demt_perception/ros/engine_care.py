@@ -1,5 +1,6 @@
 """When an engine is given up, another one loaded in its place, and the process ended. No rclpy."""
 
+from demt_perception.inference.engines import LOST
 from demt_perception.ros.pipeline import Pipeline
 
 PERIOD = 0.25
@@ -25,7 +26,8 @@ class HungError(RuntimeError):
 class EngineCare:
     """Looks after the engine of one configured node; for the executor's thread.
 
-    An engine that hangs, or that fails on every frame, is replaced by another of the same model.
+    An engine that hangs, or that fails on every frame, is replaced by another of the same model;
+    where it fails because the GPU is lost to the process, that ends.
     Where that does not help, or cannot be loaded, the next try comes after a pause: of 2 s, then
     4 s and so on, until one gives a result.
 
@@ -77,6 +79,8 @@ class EngineCare:
         if pipeline.lost > MOST:
             raise HungError(f'{self._hung}, as {pipeline.lost - 1} before it')
         self._failing = pipeline.failure
+        if LOST in self._failing:   # to another engine, too, whatever its kind
+            raise HungError(self._failing)
         engine = 'engine_hung' if self._hung else 'engine_error' if self._failing else ''
         self.name = engine or ('publication_hung' if self._held_up else '')
         if not engine and pipeline.works:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.building_apart import load_or_build_apart
 from demt_perception.inference.cpu import cpu_name, has_gpu
-from demt_perception.inference.engines import NotBuiltError
+from demt_perception.inference.engines import BusyError, NotBuiltError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.spare_threads import Work
 from demt_perception.ros.parameters import Settings
@@ -22,12 +22,13 @@ MEANWHILE = 'onnxruntime:cpu'
 def load_at_once(settings: Settings) -> tuple[Predictor, bool]:
     """Load what can be had without building, and tell whether the right engine is still to come.
 
-    Where an engine has to be built first, onnxruntime on the CPU serves meanwhile, if it is there.
+    Where an engine has to be built first, or the GPU cannot run it now, onnxruntime on the CPU
+    serves meanwhile, if it is there.
     """
     try:
         cached = Predictor(**_options(settings), build=Build(only_cached=True))
         return _warm(cached, settings), False
-    except NotBuiltError:
+    except (NotBuiltError, BusyError):
         pass
     try:
         meanwhile = replace(settings, engine=MEANWHILE, precision='auto')

@@ -9,6 +9,7 @@ import pytest
 from test_pipeline import SECOND, wait_for
 
 from demt_perception.inference import EngineError, Predictor
+from demt_perception.inference.engines.cuda_errors import of_code, of_words
 from demt_perception.inference.task_sets import TaskSets
 from demt_perception.ros import failures
 from demt_perception.ros.engine_care import EngineCare, HungError, LOADING, LONGEST, PERIOD
@@ -197,6 +198,19 @@ def test_an_engine_that_fails_on_everything_is_replaced_until_it_does_not(work, 
     wait_for(lambda: work.camera.published)
     care.look(work.pipeline, 2.2)
     assert care.trouble == ''
+
+
+@pytest.mark.parametrize('error', [
+    of_code(719, 'cuStreamSynchronize failed: unspecified launch failure (719)'),
+    of_words('torch failed on a frame: CUDA error: an illegal memory access was encountered')])
+def test_a_gpu_that_is_lost_to_the_process_ends_it_instead_of_loading_in_vain(
+        work, monkeypatch, error):
+    monkeypatch.setattr(failures, 'SECONDS', 0.0)
+    care, work.fail = EngineCare(), error
+    assert not care.look(work.pipeline, 0.0)
+    fail_until_it_counts(work)
+    with pytest.raises(HungError, match=r'in a row: .*; the GPU is lost to this process: start'):
+        care.look(work.pipeline, PERIOD)
 
 
 @pytest.mark.parametrize('error', [MemoryError('for the picture'), TypeError('a library'),

@@ -11,6 +11,8 @@ onnxruntime = pytest.importorskip('onnxruntime')
 
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.cpu import cpu_name
+from demt_perception.inference.engines import BusyError
+from demt_perception.inference.engines import onnxruntime as engine
 from demt_perception.ros import loading
 from demt_perception.ros.loading import load_at_once, load_or_build
 from demt_perception.ros.parameters import read_settings
@@ -38,6 +40,26 @@ def test_onnxruntime_serves_on_the_cpu_until_its_engine_on_the_gpu_is_built(
     predictor, more_to_come = load_at_once(settings)
     assert more_to_come
     assert (predictor.engine.full_name, predictor.engine.device) == ('onnxruntime:cpu', cpu_name())
+    predictor.close()
+
+
+def test_onnxruntime_serves_on_the_cpu_where_the_gpu_is_out_of_memory_now(settings, monkeypatch):
+    def fail(graph, shape, threads, device):
+        if device == 'cuda':
+            raise BusyError('out of memory')
+        return session(graph, shape, threads, device)
+
+    session = engine._session
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [
+        'CUDAExecutionProvider', 'CPUExecutionProvider'])
+    monkeypatch.setattr(engine, '_session', lambda graph, shape, threads, device: session(
+        graph, shape, threads, 'cpu'))
+    settings = replace(settings, engine='onnxruntime:cuda', precision='f32')
+    Predictor(settings.model, settings.engine, 1, precision='f32').close()
+    monkeypatch.setattr(engine, '_session', fail)
+    predictor, more_to_come = load_at_once(settings)
+    assert more_to_come
+    assert predictor.engine.device == cpu_name()
     predictor.close()
 
 

@@ -40,6 +40,18 @@ class NotBuiltError(EngineError):
     """Only an engine that the cache has was asked for, and it has none."""
 
 
+class BusyError(EngineError):
+    """It may work at another time, and what was built is not at fault: out of GPU memory, say."""
+
+
+LOST = 'the GPU is lost to this process'
+"""What every ``LostError`` says, for those who have its words alone."""
+
+
+class LostError(BusyError):
+    """After this error of the GPU only another process can use it."""
+
+
 class Engine(Protocol):
     """A loaded graph, ready to run. One run at a time.
 

@@ -6,7 +6,8 @@ context is the one that TensorRT, torch and cupy use.
 https://docs.nvidia.com/cuda/cuda-driver-api
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import ctypes
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from demt_perception.inference.engines import EngineError
+from demt_perception.inference.engines import BusyError, EngineError
+from demt_perception.inference.engines.cuda_errors import of_code
 
 LIBRARY = 'libcuda.so.1'
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 THIS_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: others may allocate meanwhile
 OWN_QUEUE = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream
-OUT_OF_MEMORY = 2
 
 SIGNATURES: dict[str, list[Any]] = {
     'cuInit': [c_uint], 'cuDriverGetVersion': [c_void_p], 'cuDeviceGet': [c_void_p, c_int],
@@ -56,14 +57,14 @@ class Device:
         """Take hold of the GPU.
 
         Raises:
-            EngineError: there is no driver, or no GPU that it can use.
+            BusyError: there is no driver, or no GPU that it can use.
         """
         try:
             self._cuda = ctypes.CDLL(LIBRARY)
             for name, arguments in SIGNATURES.items():
                 getattr(self._cuda, name).argtypes = arguments
         except (OSError, AttributeError) as error:
-            raise EngineError(
+            raise BusyError(
                 f'no NVIDIA driver of CUDA 11.4 or newer ({error}): install it and check '
                 'nvidia-smi, in a container start it with --gpus all (a Jetson: --runtime '
                 'nvidia), or use another engine') from error
@@ -144,13 +145,27 @@ class Device:
         self._undo.append(lambda: self._cuda.cuGraphExecDestroy(executable))
         return lambda: self._call('cuGraphLaunch', executable, self.stream)
 
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Free what was made inside where that ends with an error."""
+        before = len(self._undo)
+        try:
+            yield
+        except BaseException:
+            self._free(before)
+            raise
+
     def close(self) -> None:
-        """Free everything, last made first; what the driver says of it is of no use any more."""
+        """Free everything; no other call may follow."""
         self._closed = True
         if self._undo:
-            self._cuda.cuCtxSetCurrent(self._context)
-            self._cuda.cuStreamSynchronize(self.stream)
-        while self._undo:
+            self._free(0)
+
+    def _free(self, before: int) -> None:
+        """Free all but the oldest, last made first; what the driver says of it is of no use."""
+        self._cuda.cuCtxSetCurrent(self._context)
+        self._cuda.cuStreamSynchronize(self.stream)
+        while len(self._undo) > before:
             self._undo.pop()()
 
     def _attribute(self, device: c_int, which: int) -> int:
@@ -167,9 +182,7 @@ class Device:
         text = c_char_p()
         self._cuda.cuGetErrorString(code, byref(text))
         said = (text.value or b'unknown').decode(errors='replace')
-        remedy = 'close what else uses the GPU, or take a smaller input size' \
-            if code == OUT_OF_MEMORY else 'check nvidia-smi and dmesg, and start again'
-        raise EngineError(f'{name} failed: {said} ({code}); {remedy}')
+        raise of_code(code, f'{name} failed: {said} ({code})')
 
 
 def _driver_release() -> str:

@@ -7,6 +7,7 @@ from demt_perception.inference.conversion import converted
 from demt_perception.inference.cpu import cpu_name, gpu_name
 from demt_perception.inference.cutting import free_dimensions
 from demt_perception.inference.engines import EngineError, NotBuiltError, Order
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.grid_sample import with_old_name
 from demt_perception.inference.engines.precision import load_chosen
 
@@ -47,7 +48,7 @@ class OnnxRuntimeEngine:
         try:
             outputs = self._session.run(self._names, {'image': image})
         except Exception as error:  # its exception classes share no public base
-            raise EngineError(f'onnxruntime failed on a frame: {error}') from error
+            raise of_words(f'onnxruntime failed on a frame: {error}') from error
         return dict(zip(self._names, outputs, strict=True))
 
     def close(self) -> None:
@@ -127,9 +128,8 @@ def _session(graph: bytes, shape: tuple[int, int, int, int], threads: int,
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(
-            f'onnxruntime {onnxruntime.__version__} refuses the graph ({error}); '
-            'export the model again, or update onnxruntime') from error
+        raise of_words(f'onnxruntime {onnxruntime.__version__} refuses the graph ({error})',
+                       'export the model again, or update onnxruntime') from error
     # Where a library of CUDA is missing, it says so on stderr only and takes the CPU.
     if session.get_providers()[0] != PROVIDERS[device]:
         raise EngineError(

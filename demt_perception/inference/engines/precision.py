@@ -11,7 +11,13 @@ import numpy as np
 
 from demt_perception.inference.cache import cached, EngineKey, LOADED
 from demt_perception.inference.cpu import gpu_name
-from demt_perception.inference.engines import Engine, EngineError, NotBuiltError, Order
+from demt_perception.inference.engines import (
+    BusyError,
+    Engine,
+    EngineError,
+    NotBuiltError,
+    Order,
+)
 from demt_perception.inference.engines.building import Build, is_quantised
 from demt_perception.inference.parity import compare, Figure, MEASURES, trouble
 
@@ -83,6 +89,7 @@ def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
         trial: returns what compares; called where something is to be compared.
 
     Raises:
+        BusyError: what might work at another time failed.
         EngineError: none is within the limits, or the one that was asked for is not.
     """
     refused: list[str] = []
@@ -95,7 +102,9 @@ def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
         except BaseException as error:
             if engine is not None:
                 engine.close()
-            if not isinstance(error, EngineError) or isinstance(error, NotBuiltError) or (
+            # What only fails now would be refused for good: the choice is kept.
+            if not isinstance(error, EngineError) or isinstance(
+                    error, NotBuiltError | BusyError) or (
                     asked != 'auto' or precision == candidates[-1]):
                 raise
             refuse(f'not {precision}: {error}', refused)
@@ -153,7 +162,7 @@ def load_chosen(order: Order, name: str, version: str, candidates: Sequence[str]
         (_, why), kept = cached(
             key, decide, lambda choice: json.dumps(choice).encode(), restored,
             order.build.progress, 0 if order.build.only_cached else PATIENCE, order.build.fresh,
-            passed_on=NotBuiltError)
+            passed_on=(NotBuiltError, BusyError))
     finally:
         for unused in rebuilt.values():
             unused.close()

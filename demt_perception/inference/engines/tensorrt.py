@@ -9,9 +9,16 @@ import tensorrt as trt
 
 from demt_perception.inference.cache import cached, EngineKey
 from demt_perception.inference.conversion import converted
-from demt_perception.inference.engines import EngineError, INSTALL, NotBuiltError, Order
+from demt_perception.inference.engines import (
+    BusyError,
+    EngineError,
+    INSTALL,
+    NotBuiltError,
+    Order,
+)
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.cuda import Device
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.picture import picture_graph, SIZES
 from demt_perception.inference.engines.precision import load_chosen, PATIENCE
 from demt_perception.inference.engines.tensorrt_build import build, logger, WORKSPACE
@@ -181,18 +188,21 @@ def _plan(device: Device, graph: bytes, shape: tuple[int, ...], precision: str,
         return _restore(plan)
 
     return cached(key, make, lambda built: built.plan, _restore, order.progress,
-                  0 if order.only_cached else PATIENCE)
+                  0 if order.only_cached else PATIENCE, passed_on=BusyError)
 
 
 def _restore(plan: bytes) -> _Built:
     log = logger(trt)
     log.said.clear()
-    runtime = trt.Runtime(log)
+    try:
+        runtime = trt.Runtime(log)
+    except TypeError as error:   # as the bindings say that CUDA does not start
+        raise BusyError(f'TensorRT {trt.__version__} cannot start ({error}): check nvidia-smi and '
+                        'the version of the driver') from error
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(f'TensorRT {trt.__version__} cannot load the engine '
-                          f'({" | ".join(log.said) or "it does not say why"}): update the driver, '
-                          'or free memory of the GPU')
+        raise of_words(f'TensorRT {trt.__version__} cannot load the engine '
+                       f'({" | ".join(log.said) or "it does not say why"})', 'update the driver')
     return _Built(runtime, engine, plan)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from demt_perception.inference.engines import EngineError
+from demt_perception.inference.engines import BusyError, EngineError, LostError
 from demt_perception.inference.engines.cuda import Device
+from demt_perception.inference.engines.cuda_errors import REMEDY
 
 TYPES = {'FLOAT': np.float32, 'HALF': np.float16, 'INT8': np.int8, 'UINT8': np.uint8,
          'INT32': np.int32, 'INT64': np.int64, 'BOOL': np.bool_}
@@ -70,13 +71,13 @@ class Runner:
             result: where its only output is to go on the GPU; None brings all outputs back.
 
         Raises:
-            EngineError: too little memory, or the plan is not as wanted.
+            BusyError: too little memory, or another trouble of the GPU.
+            EngineError: the plan is not as wanted.
         """
         engine = built.engine
         self._context = engine.create_execution_context()
         if self._context is None:
-            raise EngineError('too little GPU memory to run the engine: close what else uses the '
-                              'GPU, or take a smaller input size')
+            raise BusyError(f'too little GPU memory to run the engine: {REMEDY}')
         self._built = built
         self._device = device
         found = slots(trt, engine, self._context, shape)
@@ -121,6 +122,7 @@ class Runner:
 
     def _each(self) -> None:
         if not self._context.execute_async_v3(self._device.stream):
+            self._device.wait()   # says so where the GPU is lost
             raise EngineError('tensorrt failed on a frame: start again, and check nvidia-smi')
         for address, array in self._results.values():
             self._device.download(address, array)
@@ -132,6 +134,8 @@ class Runner:
             self._device.wait()
         try:
             work = self._device.record(self._each)
+        except LostError:
+            raise
         except EngineError as error:  # slower, but the same
             self.recorded = f'no CUDA graph ({error})'
             return self._each

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from demt_perception.inference.cpu import cpu_name
 from demt_perception.inference.engines import EngineError, Order
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.precision import load_chosen
 from demt_perception.inference.engines.torch_graph import convert
 from demt_perception.inference.engines.torch_maps import gpu_maps, TorchMaps
@@ -80,7 +81,7 @@ class TorchEngine:
                 return {name: np.array(result.cpu().numpy())
                         for name, result in zip(self._names, results, strict=True)}
         except (RuntimeError, ValueError) as error:
-            raise EngineError(f'torch failed on a frame: {error}') from error
+            raise of_words(f'torch failed on a frame: {error}') from error
 
     def close(self) -> None:
         """Free graph and buffers."""
@@ -135,9 +136,8 @@ def load(graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
             each(image)  # what does not run is to be known now
             call = recorded(each, image) if mode.endswith('graphs') else each
     except (RuntimeError, ValueError, NotImplementedError) as error:
-        raise EngineError(
-            f'torch {torch.__version__} refuses the graph ({error}); '
-            'export the model again, or use engine onnxruntime') from error
+        raise of_words(f'torch {torch.__version__} refuses the graph ({error})',
+                       'export the model again, or use engine onnxruntime') from error
     text = f'{why}; {mode}, {precision}'
     return TorchEngine(call, module.names, image, precision,
                        f'{text}; {threads} threads' if device == 'cpu' else text,

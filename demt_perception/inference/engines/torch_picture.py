@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.picture import picture_graph, SIZES
 from demt_perception.inference.engines.torch_graph import convert
 from demt_perception.inference.preprocess import Preprocessor
@@ -36,16 +37,23 @@ class TorchPicture:
         return shape in self._paths or len(self._paths) >= SIZES
 
     def __call__(self, bgr: np.ndarray) -> Any:
-        """Return the engine's input, valid until the next call, made of a uint8 HxWx3 picture."""
+        """Return the engine's input, valid until the next call, made of a uint8 HxWx3 picture.
+
+        Raises:
+            EngineError: the GPU failed.
+        """
         path = self._paths.get(bgr.shape)
         if path is None and len(self._paths) >= SIZES:
             return self._on_cpu(bgr)
-        with torch.inference_mode():
-            if path is None:
-                path = self._paths[bgr.shape] = self._prepare(bgr.shape)
-            path.staging.numpy()[...] = bgr
-            path.picture.copy_(path.staging[None], non_blocking=True)
-            self._image.copy_(path.convert(path.picture)[0])
+        try:
+            with torch.inference_mode():
+                if path is None:
+                    path = self._paths[bgr.shape] = self._prepare(bgr.shape)
+                path.staging.numpy()[...] = bgr
+                path.picture.copy_(path.staging[None], non_blocking=True)
+                self._image.copy_(path.convert(path.picture)[0])
+        except RuntimeError as error:   # also what the last frame did to the GPU
+            raise of_words(f'torch failed on a picture: {error}') from error
         return self._image
 
     def close(self) -> None:
