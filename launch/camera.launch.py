@@ -9,7 +9,7 @@ ros2 launch demt_perception camera.launch.py cameras:=front,left source:=0,2
 The environment that large images need is given to the processes started here alone. Launch
 configurations are not as tidy: an included file takes those of the file around it that have the
 same names, such as params_file and namespace, and its own stay behind. So include it in a
-GroupAction(scoped=True, forwarding=False, ...), or give every argument that matters:
+GroupAction, and give every argument whose name the file around it has, too:
 docs/tutorials/nav2.md.
 """
 
@@ -26,14 +26,19 @@ from launch_ros.parameter_descriptions import ParameterValue
 from demt_perception.parameter_file import node_parameters
 from demt_perception.ros.launching import (
     cameras_of,
+    full_name,
+    NODE,
     node_remappings,
     read_switch,
+    rviz_remappings,
     source_parameters,
     source_remappings,
+    take_back_settings,
 )
 from demt_perception.ros.transport import transport_environment
 from demt_perception.targets import detect_target, TARGETS
 
+take_back_settings()
 SHARE = Path(get_package_share_directory('demt_perception'))
 
 ARGUMENTS = (
@@ -113,7 +118,8 @@ def start_nodes(context: LaunchContext) -> list:
     if value('image_transport'):
         given['image_transport'] = value('image_transport')
     # The file is the perception node's; what sends to it must have the same clock and transport.
-    shared = shared_parameters(params_file, value('namespace')) | given
+    shared = shared_parameters(params_file, full_name(
+        NODE, value('namespace'), context.launch_configurations.get('ros_namespace', ''))) | given
     if value('cameras'):
         own['cameras'] = [camera.name for camera in cameras]
     common = {
@@ -127,7 +133,7 @@ def start_nodes(context: LaunchContext) -> list:
     actions = [
         LogInfo(msg=f'demt_perception: target {target}, parameters {params_file}'),
         Node(
-            package='demt_perception', executable='perception_node', name='demt_perception',
+            package='demt_perception', executable='perception_node', name=NODE,
             parameters=[params_file, given | own],
             remappings=node_remappings(cameras), respawn=respawn, respawn_delay=2.0,
             **common),
@@ -143,19 +149,21 @@ def start_nodes(context: LaunchContext) -> list:
             remappings=source_remappings(camera), **common)
         for camera in cameras if camera.source]
     if rviz:
+        layout, name = SHARE / 'config' / 'perception.rviz', cameras[0].name
+        if name:
+            actions.append(LogInfo(msg=f'RViz shows {name}, the first of the cameras'))
         actions.append(Node(
             package='rviz2', executable='rviz2', name='rviz', namespace=value('namespace'),
-            arguments=['-d', str(SHARE / 'config' / 'perception.rviz')],
-            parameters=[{'use_sim_time': shared.get('use_sim_time', False)}]))
+            arguments=['-d', str(layout)], remappings=rviz_remappings(layout, name),
+            # Where nothing is said of it here, SetParameter of a file around this one may do so.
+            parameters=[{key: shared[key]} for key in ('use_sim_time',) if key in shared]))
     return actions
 
 
-def shared_parameters(params_file: str, namespace: str) -> dict:
+def shared_parameters(params_file: str, node: str) -> dict:
     """Return what the parameter file says to the perception node of transport and clock."""
-    place = namespace.strip('/')
     try:
-        found = node_parameters(
-            params_file, f'/{place}/demt_perception' if place else '/demt_perception')
+        found = node_parameters(params_file, node)
     except (OSError, ValueError) as error:
         raise ValueError(f'params_file {params_file} cannot be read: {error}') from error
     return {key: found[key] for key in ('image_transport', 'use_sim_time') if key in found}

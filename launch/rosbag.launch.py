@@ -5,6 +5,7 @@ ros2 launch demt_perception rosbag.launch.py bag:=/data/drive image_topic:=/fron
 ros2 launch demt_perception rosbag.launch.py bag:=drive cameras:=front,left image_topic:=image_raw
 
 Without image_topic the first camera of the bag is taken, raw or compressed as it was recorded.
+What the bag holds of the node's own outputs is played below /recorded, apart from the new ones.
 All arguments of camera.launch.py but source can be given.
 """
 
@@ -26,15 +27,28 @@ from launch.substitutions import LaunchConfiguration
 
 from demt_perception.bags import BagError, listed_topics
 from demt_perception.bags.played_images import first_images, named_images
-from demt_perception.ros.launching import cameras_of
+from demt_perception.ros.launching import (
+    cameras_of,
+    full_name,
+    NODE,
+    outputs_aside,
+    take_back_settings,
+)
 from demt_perception.ros.transport import transport_environment
 
+take_back_settings()
 SHARE = Path(get_package_share_directory('demt_perception'))
 
 
 def value(context: LaunchContext, name: str) -> str:
     """Return an argument; those that only camera.launch.py declares may not be there yet."""
     return LaunchConfiguration(name, default='').perform(context)
+
+
+def placed(context: LaunchContext, name: str) -> str:
+    """Return the full name of a topic or node of camera.launch.py."""
+    return full_name(name, value(context, 'namespace'),
+                     context.launch_configurations.get('ros_namespace', ''))
 
 
 def find_images(context: LaunchContext) -> list:
@@ -45,17 +59,22 @@ def find_images(context: LaunchContext) -> list:
         raise ValueError(f'cameras is {cameras!r} and image_topic is not given, want what follows '
                          'each name in the topics of the bag: of /front/image_raw it is '
                          'cameras:=front image_topic:=image_raw')
-    if not given:
-        return choice(*first_images(listed_topics(bag_path), transport))
-    home = value(context, 'namespace').strip('/')
-    home = f'/{home}/' if home else '/'
-    full = [camera.topic if camera.topic.startswith('/') else home + camera.topic
-            for camera in cameras_of(cameras, '', given)]
     try:
-        return choice(*named_images(listed_topics(bag_path), given, full, transport))
+        topics = listed_topics(bag_path)
     except BagError as error:
-        # `ros2 bag` may have plugins for what is not read here; the user has said what matters.
-        return [LogInfo(msg=f'how {given} was recorded is not known: {error}')]
+        if given:
+            # `ros2 bag` may have plugins for what is not read here; the user said what matters.
+            return [LogInfo(msg=f'how {given} was recorded is not known: {error}')]
+        if not Path(bag_path).exists():
+            raise
+        raise BagError(
+            f'{error}. Launch runs in the Python of ROS, which may have no package for that: give '
+            'image_topic:=..., or a folder with metadata.yaml (`ros2 bag reindex FOLDER` writes '
+            'it)') from error
+    if not given:
+        return choice(*first_images(topics, transport))
+    full = [placed(context, camera.topic) for camera in cameras_of(cameras, '', given)]
+    return choice(*named_images(topics, given, full, transport))
 
 
 def choice(topic: str, transport: str) -> list:
@@ -73,17 +92,35 @@ def play(context: LaunchContext) -> list:
         raise ValueError(f'delay is {text!r}, want seconds: 5') from error
     # The player refuses a delay of 0, and ends.
     delay = ['--delay', text] if seconds > 0 else []
-    return [ExecuteProcess(
-        cmd=['ros2', 'bag', 'play', value(context, 'bag'), '--clock', *delay],
+    said, apart = recorded_outputs(context)
+    return [*said, ExecuteProcess(
+        cmd=['ros2', 'bag', 'play', value(context, 'bag'), '--clock', *delay, *apart],
         name='rosbag_play', output='screen',
         # It sends large images, too.
         additional_env=transport_environment(SHARE / 'config' / 'fastdds.xml', os.environ))]
 
 
+def recorded_outputs(context: LaunchContext) -> tuple[list, list[str]]:
+    """Return what to say of the node's own outputs in the bag, and the player's arguments."""
+    node = placed(context, NODE)
+    try:
+        rules = outputs_aside(listed_topics(value(context, 'bag')), node)
+    except BagError:
+        return [LogInfo(msg=f'topics of {node} that the bag may have mix with the new ones: give '
+                            'the node a namespace, or leave them out by `ros2 bag convert`')], []
+    if not rules:
+        return [], []
+    return [LogInfo(msg=f'{len(rules)} topics of {node} in the bag are played below /recorded: '
+                        f'{rules[0]}')], ['--remap', *rules]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments that differ from camera.launch.py, the player and the node."""
     return LaunchDescription([
-        DeclareLaunchArgument('bag', description='rosbag2 folder or storage file'),
+        DeclareLaunchArgument(
+            'bag', description='rosbag2 folder with metadata.yaml, or storage file; of an .mcap '
+                               'file image_topic has to be given, too, where the Python of ROS '
+                               'has no package mcap'),
         DeclareLaunchArgument(
             'image_topic', default_value='',
             description="image topic of the bag; empty = the bag's first camera. With cameras "

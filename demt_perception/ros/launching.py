@@ -1,7 +1,15 @@
 """What the launch files decide, without launch: names of topics for one camera and for several."""
 
+from collections.abc import Iterable
+import os
+from pathlib import Path
 import re
 from typing import NamedTuple
+
+from demt_perception import ADDED
+from demt_perception.outside import read_yaml
+
+NODE = 'demt_perception'
 
 
 class Camera(NamedTuple):
@@ -44,6 +52,30 @@ def read_switch(name: str, text: str, empty: bool = False) -> bool | None:
                          f'case{more}: {name}:=true') from None
 
 
+def take_back_settings() -> None:
+    """Take back what importing the package has put into this process's environment.
+
+    In a launch file that is the environment of all processes that launch starts from then on, a
+    whole robot's. Those of this package make the settings themselves.
+    """
+    while ADDED:
+        os.environ.pop(ADDED.popitem()[0], None)
+
+
+def full_name(name: str, namespace: str, around: str = '') -> str:
+    """Return the full name of a topic or node.
+
+    Args:
+        name: relative to the namespace, unless it begins with ``/``.
+        namespace: as it was given; relative to what is around it, unless it begins with ``/``.
+        around: what PushRosNamespace of the files around has made.
+    """
+    full = ''
+    for part in around, namespace, name:
+        full = part if part.startswith('/') else f'{full}/{part}'
+    return '/'.join(['', *filter(None, full.split('/'))])
+
+
 def cameras_of(names: str, source: str, image_topic: str) -> list[Camera]:
     """Return the cameras that arguments of camera.launch.py name.
 
@@ -78,6 +110,30 @@ def node_remappings(cameras: list[Camera]) -> list[tuple[str, str]]:
     """Return the remappings of the perception node."""
     return [pair for camera in cameras for pair in _remappings(
         f'{camera.name}/' if camera.name else '', camera)]
+
+
+def rviz_remappings(layout: Path, camera: str) -> list[tuple[str, str]]:
+    """Return the remappings by which RViz shows a camera that has a name.
+
+    Args:
+        layout: ``config/perception.rviz``, whose topics are those of a camera without.
+        camera: its name; '' where there is only one.
+    """
+    if not camera:
+        return []
+    displays = read_yaml(layout)['Visualization Manager']['Displays']
+    return [(topic, topic.replace(f'{NODE}/', f'{NODE}/{camera}/', 1))
+            for topic in (display['Topic']['Value'] for display in displays)]
+
+
+def outputs_aside(topics: Iterable[str], node: str) -> list[str]:
+    """Return the rules that play a bag's recorded outputs of a node elsewhere than its new ones.
+
+    Args:
+        topics: of the bag.
+        node: the full name of the node that is to run.
+    """
+    return [f'{topic}:=/recorded{topic}' for topic in topics if topic.startswith(f'{node}/')]
 
 
 def source_remappings(camera: Camera) -> list[tuple[str, str]]:

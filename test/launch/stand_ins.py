@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from demt_perception.ros import launching
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,8 +21,16 @@ class Kept:
         self.args, self.keywords = args, keywords
 
 
+class Context(dict[str, str]):
+    """LaunchContext: nothing but its configurations."""
+
+    @property
+    def launch_configurations(self) -> dict[str, str]:
+        return self
+
+
 class Configuration(Kept):
-    """LaunchConfiguration; a context is a dictionary of texts."""
+    """LaunchConfiguration."""
 
     def perform(self, context: dict[str, str]) -> str:
         if 'default' in self.keywords:
@@ -35,7 +45,7 @@ def kind(name: str) -> type:
 MODULES: dict[str, dict[str, Any]] = {
     'ament_index_python': {},
     'ament_index_python.packages': {'get_package_share_directory': lambda name: str(ROOT)},
-    'launch': {'LaunchContext': dict, 'LaunchDescription': kind('LaunchDescription')},
+    'launch': {'LaunchContext': Context, 'LaunchDescription': kind('LaunchDescription')},
     'launch.actions': {name: kind(name) for name in (
         'DeclareLaunchArgument', 'ExecuteProcess', 'IncludeLaunchDescription', 'LogInfo',
         'OpaqueFunction', 'SetEnvironmentVariable', 'SetLaunchConfiguration')},
@@ -49,22 +59,30 @@ MODULES: dict[str, dict[str, Any]] = {
 }
 
 
+def stand_ins() -> dict[str, ModuleType]:
+    """Return modules for ``sys.modules``."""
+    modules = {name: ModuleType(name) for name in MODULES}
+    for name, module in modules.items():
+        vars(module).update(MODULES[name])
+    return modules
+
+
+def load(name: str) -> ModuleType:
+    """Load a launch file as launch does."""
+    path = ROOT / 'launch' / name
+    spec = importlib.util.spec_from_file_location(path.stem.replace('.', '_'), path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def launch_file(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Return a function that loads a launch file, with stand-ins also where launch is there."""
-    for name, content in MODULES.items():
-        module = ModuleType(name)
-        vars(module).update(content)
+    for name, module in stand_ins().items():
         monkeypatch.setitem(sys.modules, name, module)
-
-    def load(name: str) -> ModuleType:
-        path = ROOT / 'launch' / name
-        spec = importlib.util.spec_from_file_location(path.stem.replace('.', '_'), path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
+    monkeypatch.setattr(launching, 'ADDED', {})   # this process needs what a launch takes back
     return load
 
 
@@ -75,7 +93,7 @@ def run_launch(launch_file: Callable[[str], ModuleType]) -> Callable[..., list[K
     Arguments of the launch file are its keywords.
     """
     def run(file: str, **given: str) -> list[Kept]:
-        context, done = dict(given), []
+        context, done = Context(given), []
 
         def visit(actions: list[Kept]) -> None:
             for action in actions:

@@ -2,8 +2,11 @@
 
 import os
 from pathlib import Path
+import re
+import subprocess
+import sys
 
-from bag_writing import write_sqlite3
+from bag_writing import STRING, write_mcap, write_sqlite3
 import pytest
 import yaml
 
@@ -129,6 +132,50 @@ def test_the_player_gets_no_delay_that_it_refuses(run_launch, bag, delay, argume
     assert command(actions) == ['ros2', 'bag', 'play', path, '--clock', *arguments]
 
 
+OUTPUTS = {'/robot/demt_perception/depth/image': IMAGE, '/robot/demt_perception/stats': STRING}
+
+
+@pytest.mark.parametrize('where', [
+    {'namespace': 'robot'}, {'namespace': '/robot'}, {'ros_namespace': '/robot'},
+    {'ros_namespace': '/other', 'namespace': '/robot/'}])
+def test_what_the_node_itself_recorded_is_played_elsewhere(run_launch, bag, where):
+    path = bag(RAW | OUTPUTS)
+    actions = run_launch('rosbag.launch.py', bag=path, target='cpu', delay='0', **where)
+    assert command(actions) == ['ros2', 'bag', 'play', path, '--clock', '--remap', *(
+        f'{name}:=/recorded{name}' for name in OUTPUTS)]
+    assert any('2 topics of /robot/demt_perception in the bag are played below /recorded' in
+               action.keywords.get('msg', '') for action in actions)
+
+
+def test_what_another_node_recorded_is_played_as_it_is(run_launch, bag):
+    path = bag(RAW | OUTPUTS)
+    assert '--remap' not in command(run_launch('rosbag.launch.py', bag=path, target='cpu'))
+
+
+def test_a_relative_topic_is_looked_for_where_the_node_will_be(run_launch, bag):
+    _, set_to = listens(run_launch(
+        'rosbag.launch.py', bag=bag({f'/robot{name}': kind for name, kind in PACKED.items()}),
+        image_topic='front/image_raw', ros_namespace='/robot', target='cpu'))
+    assert set_to == 'compressed'
+
+
+def test_an_mcap_file_without_its_package_needs_its_topic(run_launch, tmp_path, monkeypatch):
+    """Launch runs in the Python of ROS, which sees no virtual environment."""
+    write_mcap(tmp_path / 'drive.mcap', [('/front/image_raw', 1, b'\0')], RAW)
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'mcap']:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'mcap', None)
+    path = str(tmp_path / 'drive.mcap')
+    with pytest.raises(BagError, match=r'Python of ROS.*image_topic:=.*metadata\.yaml.*reindex'):
+        run_launch('rosbag.launch.py', bag=path, target='cpu')
+    actions = run_launch('rosbag.launch.py', bag=path, image_topic='/front/image_raw',
+                         target='cpu')
+    assert listens(actions)[0]['image'] == '/front/image_raw'
+    with pytest.raises(BagError) as missing:
+        run_launch('rosbag.launch.py', bag=f'{path}.no', target='cpu')
+    assert 'reindex' not in str(missing.value)
+
+
 def test_a_delay_that_is_no_number_is_named(run_launch, bag):
     with pytest.raises(ValueError, match="delay is 'soon', want seconds"):
         run_launch('rosbag.launch.py', bag=bag(RAW), delay='soon', target='cpu')
@@ -156,6 +203,26 @@ def test_who_sends_images_gets_the_transport_and_nothing_else_does(run_launch, b
         assert environment['MALLOC_ARENA_MAX'] == '1'
         assert [text for name, text in environment.items() if name.endswith('PROFILES_FILE')] == [
             str(ROOT / 'config' / 'fastdds.xml')]
+
+
+SETTINGS = """
+import os, sys
+from stand_ins import load, stand_ins
+sys.modules |= stand_ins()
+for name in 'rosbag.launch.py', 'camera.launch.py':
+    load(name)
+    print(sorted(name for name in os.environ if name.startswith(('ORT_', 'OPENCV_'))))
+"""
+
+
+@pytest.mark.parametrize('own', [[], ['OPENCV_IO_MAX_IMAGE_WIDTH', 'ORT_DISABLE_TELEMETRY']])
+def test_loading_a_launch_file_sets_nothing_for_what_is_launched_after_it(own):
+    environ = {name: text for name, text in os.environ.items()
+               if not name.startswith(('ORT_', 'OPENCV_'))} | dict.fromkeys(own, '7')
+    environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    done = subprocess.run([sys.executable, '-c', SETTINGS], env=environ, capture_output=True,
+                          text=True, timeout=100, check=True)
+    assert done.stdout.splitlines() == [str(own)] * 2
 
 
 @pytest.mark.parametrize(('text', 'meant'), [
@@ -204,6 +271,36 @@ def test_what_is_given_goes_before_the_parameter_file(run_launch, params):
         values = parameters(actions, executable)
         assert (values['image_transport'], values['use_sim_time']) == ('raw', False)
     assert parameters(actions, 'rviz2') == {'use_sim_time': False}
+
+
+def test_rviz_is_told_nothing_of_the_clock_where_nothing_is_said(run_launch):
+    """SetParameter of a bringup says it to all of its nodes: an own word would go before it."""
+    actions = run_launch('camera.launch.py', target='cpu', rviz='true')
+    assert parameters(actions, 'rviz2') == {}
+
+
+@pytest.mark.parametrize('where', [
+    {'ros_namespace': '/fleet', 'namespace': 'robot'}, {'namespace': '/fleet/robot'}])
+def test_an_entry_for_a_namespace_around_reaches_all_nodes(run_launch, tmp_path, where):
+    path = tmp_path / 'params.yaml'
+    path.write_text(yaml.safe_dump({'/fleet/robot/demt_perception': {'ros__parameters': {
+        'image_transport': 'compressed', 'use_sim_time': True}}}))
+    actions = run_launch('camera.launch.py', source='0', rviz='true', params_file=str(path),
+                         **where)
+    assert parameters(actions, 'camera_source')['image_transport'] == 'compressed'
+    assert parameters(actions, 'rviz2') == {'use_sim_time': True}
+
+
+def test_rviz_shows_the_first_of_several_cameras(run_launch):
+    actions = run_launch('camera.launch.py', target='cpu', rviz='true', cameras='front,left',
+                         image_topic='image_raw')
+    shown = dict(node(actions, 'rviz2')['remappings'])
+    layout = (ROOT / 'config' / 'perception.rviz').read_text()
+    assert set(shown) == set(re.findall(r'demt_perception/\S+', layout))
+    assert shown['demt_perception/depth/color'] == 'demt_perception/front/depth/color'
+    assert any('RViz shows front' in action.keywords.get('msg', '') for action in actions)
+    one = run_launch('camera.launch.py', target='cpu', rviz='true')
+    assert not node(one, 'rviz2')['remappings']
 
 
 @pytest.mark.parametrize(('given', 'wanted'), [('', None), ('demt_driving_open',) * 2])

@@ -3,6 +3,7 @@ import pytest
 from demt_perception.ros.launching import (
     Camera,
     cameras_of,
+    full_name,
     node_remappings,
     source_parameters,
     source_remappings,
@@ -17,6 +18,14 @@ def test_one_camera_without_a_name(topic, info):
     assert camera == Camera('', '0', topic, info)
     assert node_remappings([camera]) == source_remappings(camera) == [
         ('image', topic), ('image/compressed', f'{topic}/compressed'), ('camera_info', info)]
+
+
+@pytest.mark.parametrize(('arguments', 'full'), [
+    (('node', ''), '/node'), (('node', 'a/b/'), '/a/b/node'), (('node', '/', '/c'), '/node'),
+    (('node', 'a', '/c'), '/c/a/node'), (('node', '', '/c'), '/c/node'),
+    (('/x/image', 'a', '/c'), '/x/image')])
+def test_full_names_are_those_of_launch_ros(arguments, full):
+    assert full_name(*arguments) == full
 
 
 def test_several_cameras_have_topics_of_their_own():
