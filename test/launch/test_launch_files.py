@@ -120,6 +120,25 @@ def test_the_files_that_are_named_exist():
                 assert (ROOT / 'config' / text).is_file() or (ROOT / 'launch' / text).is_file()
 
 
+def test_the_group_of_the_tutorial_keeps_what_is_around_it():
+    """With forwarding=False PushRosNamespace, SetParameter and SetRemap of outside are lost."""
+    page = (ROOT / 'docs' / 'tutorials' / 'nav2.md').read_text()
+    (block,) = [text for text in re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+                if 'GroupAction' in text]
+    (group,) = calls(ast.parse(block), 'GroupAction')
+    assert {keyword.arg for keyword in group.keywords} == {'actions'}
+    (given,) = [node for node in ast.walk(group) if isinstance(node, ast.Dict)]
+    names = {key.value for key in given.keys}
+    assert names <= arguments(tree('camera.launch.py')).keys()
+    assert names >= {'params_file', 'namespace', 'use_sim_time', 'autostart', 'log_level'}
+
+
+def test_without_a_gpus_engine_a_desktop_calculates_as_any_pc():
+    values = [yaml.safe_load((ROOT / 'config' / f'{target}.yaml').read_text())['/**'][
+        'ros__parameters'] for target in ('cpu', 'desktop')]
+    assert values[0] == values[1]
+
+
 def test_the_executables_are_installed():
     setup = (ROOT / 'setup.py').read_text()
     for call in calls(tree('camera.launch.py'), 'Node'):
