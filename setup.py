@@ -53,6 +53,8 @@ setup(
         'int8': ['onnx', 'onnxruntime', 'nncf'],
         'plots': ['matplotlib'],
         'docs': ['mkdocs-material'],
+        # By this name colcon sees that `colcon test` is to run pytest.
+        'test': ['pytest', 'hypothesis'],
         'ray': ['ray'],
         # bpy wants NumPy 1, so these do not go with the versions in requirements/.
         'synthetic': ['bpy==4.5.15; python_version == "3.11"', 'OpenEXR',

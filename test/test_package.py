@@ -136,6 +136,15 @@ def test_the_extra_of_the_cpu_brings_what_the_verbs_import(distribution):
                 name in ('rclpy', 'onnx')), f'{path.name} imports {name}'
 
 
+def test_colcon_runs_pytest_with_what_every_test_loads(distribution):
+    """It does where an extra `test` names it; else `colcon test` runs nothing, and passes."""
+    loaded = imported(ROOT / 'test' / 'conftest.py') - sys.stdlib_module_names
+    loaded -= {'demt_perception'}
+    assert set(distribution.extras_require['test']) == loaded
+    assert {f'python3-{name}' for name in loaded} <= {
+        element.text for element in manifest().iter('test_depend')}
+
+
 def test_what_ros_has_and_we_import_is_declared():
     ros = re.compile(r'rclpy|launch(_\w+)?|ament_index_python|cv_bridge|rcl_interfaces|'
                      r'builtin_interfaces|'
