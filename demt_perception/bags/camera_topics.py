@@ -103,7 +103,8 @@ def _images(topics: Mapping[str, Topic], named: bool = False) -> list[Topic]:
         seen = ', '.join(f'{t.name} ({t.type}, {t.count})' for t in topics.values()) or 'nothing'
         besides = f' besides outputs of the perception node below {", ".join(own)}' if own else ''
         raise BagError(f'the bag holds no images{besides}, want a topic of {IMAGE} or '
-                       f'{COMPRESSED_IMAGE} with messages; it holds: {seen}')
+                       f'{COMPRESSED_IMAGE} with messages, not in {" or ".join(_NO_PICTURES)}; '
+                       f'it holds: {seen}')
     return images
 
 

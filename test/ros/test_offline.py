@@ -209,6 +209,21 @@ def test_a_damaged_bag_is_processed_up_to_the_damage(tmp_path, tiny_model, name)
     assert 'nothing was left to do' in again.text and 'damage' in again.text
 
 
+def test_a_split_recording_that_was_interrupted(tmp_path, tiny_model):
+    """Right behind a split: its last file is empty."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    write_bag(folder / 'in_0.mcap', rows(6))
+    (folder / 'in_1.mcap').touch()
+    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    outcome = run_job(job)
+    assert not outcome.good
+    assert '6 of 6 images' in outcome.text and 'processed up to its damage' in outcome.text
+    assert 'in_1.mcap is damaged' in outcome.text
+    assert len(read(tmp_path / 'out', '/demt_perception/semantic/image')) == 6
+    assert 'nothing was left to do' in run_job(job).text
+
+
 class _StopError(Exception):
     pass
 
