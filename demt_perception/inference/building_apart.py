@@ -1,25 +1,12 @@
-"""Build an engine in a process of its own, and load it from the cache.
-
-What a compiler needs, hundreds of megabytes of it and several engines to compare, goes when that
-process ends; and where it crashes, it takes no node with it.
-"""
+"""Build an engine in a process of its own, and load it from the cache: see ``apart.py``."""
 
 from collections.abc import Callable
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 from typing import Any
 
-from demt_perception.inference.cache import cache_folder
-from demt_perception.inference.engines import EngineError, NotBuiltError
+from demt_perception.inference.apart import cache_is_on, run_apart, Say, serve
+from demt_perception.inference.engines import NotBuiltError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.predictor import Predictor
-
-FAILED, LONGEST = 3, 2000
-"""Exit code of a build that says why it failed, and characters of what it says."""
 
 
 def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Predictor:
@@ -38,54 +25,23 @@ def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Pred
     try:
         return Predictor(**options, build=Build(only_cached=True))
     except NotBuiltError:
-        if _cache_is_on():
-            _build_apart(progress, options)
-    return Predictor(**options, build=Build(progress=progress))
+        if not cache_is_on():
+            return Predictor(**options, build=Build(progress=progress))
+    name, reason = run_apart(__name__, options, progress)
+    if options.get('engine', 'auto') != 'auto':
+        return Predictor(**options, build=Build(progress=progress))
+    # Those that it could not have need not be tried once more, and in this process.
+    predictor = Predictor(**{**options, 'engine': name}, build=Build(progress=progress))
+    predictor.engine.reason = reason
+    return predictor
 
 
-def _cache_is_on() -> bool:
-    try:
-        return cache_folder() is not None
-    except OSError:   # nobody knows where the user's home is
-        return False
-
-
-def _build_apart(progress: Callable[[str], None], options: dict[str, Any]) -> None:
-    text = json.dumps(options, default=str)
-    with subprocess.Popen([sys.executable, '-m', __name__, text], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True, errors='replace') as process:
-        last = ''
-        assert process.stdout is not None
-        for line in process.stdout:
-            last = line.strip()
-            progress(last)
-        code = process.wait()
-    if code == FAILED:
-        raise EngineError(last[:LONGEST])
-    if code:
-        how = f'by signal {signal.Signals(-code).name}' if code < 0 else f'with exit code {code}'
-        raise EngineError(
-            f'the process that builds the engine was ended {how}, last heard: {last or "nothing"};'
-            ' use another engine or precision, or try `demt build`')
-
-
-def _end_with_parent() -> None:
-    """End at once when the process at the other end of stdin has ended, however it did."""
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
-def main(text: str) -> int:
-    """Build what the JSON text asks for; print a line a step, or why it failed."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        Predictor(**json.loads(text), build=Build(
-            progress=lambda line: print(line, flush=True))).close()
-    except Exception as error:
-        print(' '.join(str(error).split()), flush=True)
-        return FAILED
-    return 0
+def _build(options: dict[str, Any], progress: Say) -> tuple[str, str]:
+    """Build, in the other process; return the engine's full name, and why it was chosen."""
+    predictor = Predictor(**options, build=Build(progress=progress))
+    predictor.close()
+    return predictor.engine.full_name, predictor.engine.reason
 
 
 if __name__ == '__main__':
-    os._exit(main(sys.argv[1]))   # not by way of libraries that are being taken apart
+    serve(_build)

@@ -51,7 +51,7 @@ class Predictor:
         input_size: (height, width) that images are resized to.
         pace: how long the engine takes for an image.
         first: whether it is at the first picture of a size, for which a GPU may have to be
-            prepared: with TensorRT by a build of seconds to tens of seconds.
+            prepared: with TensorRT, and the cache off, by a build of tens of seconds.
 
     >>> predictor = Predictor('demt_driving_fast', engine='onnxruntime')
     >>> predictor.card.tasks
@@ -93,6 +93,7 @@ class Predictor:
         self.card = self._whole if tasks is None else self._whole.only(tasks)
         self._wanted = needed_outputs(self._whole, self.card.tasks)
         self._order = engine, threads
+        self._image_size = image_size
         self._batch: Engine | None = None
         self._batch_size = 1
         if input_size is None and image_size is not None:
@@ -136,10 +137,18 @@ class Predictor:
         return self.engine.full_name if engine == 'auto' else engine, threads
 
     def warm_up(self) -> None:
-        """Run a grey image through every stage, so that the first real frame is not slow."""
-        height, width = self.input_size
+        """Run a grey image through every stage, so that the first real frame is not slow.
+
+        Of the size of the pictures to come. A GPU is prepared for each size: where it is not
+        known, only the network runs, and no size is prepared that no camera sends.
+        """
+        size = self._image_size or self.input_size
         for _ in range(3):
-            self.predict(np.full((height, width, 3), 128, np.uint8))
+            if self._image_size is None and not isinstance(self._preprocess, Preprocessor):
+                with self._lock:
+                    self._run(np.zeros((1, 3, *self.input_size), np.float32))
+            else:
+                self.predict(np.full((*size, 3), 128, np.uint8))
 
     def parity(self, build: Build) -> tuple[str, list[Figure]]:
         """Return what the engine is compared with, and how far off it is on the build's pictures.

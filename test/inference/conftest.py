@@ -1,6 +1,7 @@
 """Fixtures of the tests of inference: one picture, and TensorRT without a GPU."""
 
 import ctypes
+import json
 import sys
 
 from host_tensorrt import make_driver, make_tensorrt, NAME
@@ -25,11 +26,24 @@ def library(tmp_path_factory):
     return make_driver(tmp_path_factory.mktemp('driver'))
 
 
+class AtOnce:
+    """A ``Work`` that is done when it has been started."""
+
+    def __init__(self, target, *arguments, name):
+        self._do = lambda: target(*arguments)
+
+    def start(self):
+        self._do()
+
+    def is_alive(self):
+        return False
+
+
 @pytest.fixture
 def trt(monkeypatch, library, tmp_path):
     """Put both stand-ins in place, with a cache of the test's own."""
     from demt_perception.inference import engines
-    from demt_perception.inference.engines import cuda
+    from demt_perception.inference.engines import cuda, tensorrt_picture
 
     module = make_tensorrt(ctypes.CDLL(str(library)))
     monkeypatch.setitem(sys.modules, 'tensorrt', module)
@@ -37,6 +51,10 @@ def trt(monkeypatch, library, tmp_path):
     monkeypatch.delattr(engines, 'tensorrt', raising=False)
     monkeypatch.setattr(cuda, 'LIBRARY', str(library))
     monkeypatch.setenv('DEMT_CACHE', str(tmp_path / 'cache'))
+    # What another process builds is there at the next picture.
+    monkeypatch.setattr(tensorrt_picture, 'Work', AtOnce)
+    monkeypatch.setattr(tensorrt_picture, 'run_apart', lambda name, order, say: (
+        tensorrt_picture.build_plan(json.loads(json.dumps(order)), say)))
     yield module
     sys.modules.pop(NAME, None)
 

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip('openvino')
 pytest.importorskip('onnxruntime')
 
-from demt_perception.inference import building_apart, EngineError
+from demt_perception.inference import apart, building_apart, EngineError, engines
 from demt_perception.inference.building_apart import load_or_build_apart
 from demt_perception.model_card import file_sha256, load_card, save_card
 
@@ -47,7 +47,7 @@ def test_without_a_cache_this_process_builds_and_no_other(order, monkeypatch, ca
         raise AssertionError('what it built could not come here')
 
     monkeypatch.setenv('DEMT_CACHE', cache)
-    monkeypatch.setattr(building_apart.subprocess, 'Popen', start)
+    monkeypatch.setattr(apart.subprocess, 'Popen', start)
     said = []
     predictor = load_or_build_apart(said.append, **order)
     assert 'built in' in predictor.engine.reason and 'not kept' in predictor.engine.reason
@@ -80,6 +80,28 @@ def test_what_the_compiler_says_in_the_other_process_comes_here(order, tmp_path)
     save_card(replace(card, onnx_sha256=file_sha256(folder / 'model.onnx')), folder)
     with pytest.raises(EngineError, match=r'openvino .*refuses the graph.*nobody\.knows'):
         load_or_build_apart(lambda line: None, **{**order, 'model': folder, 'tasks': None})
+
+
+def test_an_engine_that_auto_cannot_have_is_not_tried_in_this_process_again(order, monkeypatch):
+    """On a GPU that may be a build of minutes, in the node, to fail once more."""
+    tried, load = [], engines._load
+    monkeypatch.setattr(engines, '_load', lambda name, *rest: (
+        tried.append(name), load(name, *rest))[1])
+    wanted = 'fastest that works; not tensorrt: no GPU; bf16; built in 9 s, kept'
+    said = []
+    monkeypatch.setattr(building_apart, 'run_apart', lambda name, options, say: (
+        say('trying'), ('onnxruntime:cpu', wanted))[1])
+    predictor = load_or_build_apart(said.append, **{**order, 'engine': 'auto'})
+    assert tried == ['openvino', 'onnxruntime'], 'what the cache may have, and what it is to be'
+    assert (predictor.engine.full_name, predictor.engine.reason) == ('onnxruntime:cpu', wanted)
+    assert said == ['trying']
+
+
+def test_what_auto_chose_in_another_process_is_what_this_one_loads(order):
+    predictor = load_or_build_apart(lambda line: None, **{**order, 'engine': 'auto'})
+    assert predictor.engine.full_name == 'openvino'
+    assert predictor.engine.reason.startswith('fastest that works; ')
+    assert predictor.engine.reason.endswith('kept for the next start')
 
 
 def test_the_builder_ends_with_its_parent(order, folder):

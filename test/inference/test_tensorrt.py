@@ -71,6 +71,7 @@ def test_frames_are_launches_of_cuda_graphs(tiny_model, driver):
     predictor = Predictor(tiny_model, 'tensorrt', input_size=(96, 160))
     assert '; CUDA graph; ' in predictor.engine.reason
     plain = Predictor(tiny_model, 'onnxruntime', 1, (96, 160))
+    predictor.predict(np.zeros((70, 90, 3), np.uint8))   # from the next one on on the GPU
     for seed in range(3):
         bgr = cv2.GaussianBlur(np.random.default_rng(seed).integers(
             0, 256, (70, 90, 3), np.uint8), (0, 0), 3)
@@ -116,6 +117,8 @@ def test_pictures_are_made_ready_on_the_device(tiny_model, driver, size):
     bgr = probe((1, 3, *size))[0].transpose(1, 2, 0) * 50 + 128
     bgr = np.ascontiguousarray(bgr.clip(0, 255).astype(np.uint8))
     predictor = Predictor(tiny_model, 'tensorrt', input_size=(96, 160))
+    predictor.predict(bgr)
+    assert predictor._preprocess(bgr) is predictor.engine._runner.input, 'not of the CPU'
     seen, wanted = predictor.predict(bgr), Predictor(
         tiny_model, 'onnxruntime', 1, (96, 160)).predict(bgr)
     for name in ('confidence', 'depth', 'normals'):
@@ -223,13 +226,14 @@ OBJECTS = {
 def used_symbols():
     """Yield (class, symbol) for what the engine's files take from TensorRT's objects."""
     folder = Path(engines.__file__).parent
-    for name in ('tensorrt_build.py', 'tensorrt_run.py', 'tensorrt.py', 'grid_sample.py'):
+    for name in ('tensorrt_build.py', 'tensorrt_run.py', 'tensorrt.py', 'tensorrt_plan.py',
+                 'tensorrt_picture.py', 'grid_sample.py'):
         for node in ast.walk(ast.parse((folder / name).read_text(encoding='utf-8'))):
             if isinstance(node, ast.Attribute) and not node.attr.startswith('_'):
                 owner = getattr(node.value, 'attr', getattr(node.value, 'id', None))
-                # In tensorrt.py an image is NumPy's, and a network a Runner.
-                if owner in OBJECTS and not (
-                        owner in ('image', 'network') and name == 'tensorrt.py'):
+                # In these an image is NumPy's, and a network a Runner.
+                if owner in OBJECTS and not (owner in ('image', 'network') and name in (
+                        'tensorrt.py', 'tensorrt_picture.py')):
                     yield OBJECTS[owner], node.attr
 
 

@@ -1,7 +1,6 @@
 """The TensorRT engine where something is missing, and what it lets go; without a GPU."""
 
 import gc
-import importlib
 import sys
 import weakref
 
@@ -11,11 +10,14 @@ import pytest
 
 pytest.importorskip('onnx')
 
-from host_tensorrt import NAME
-
 from demt_perception.inference import EngineError, Predictor
 import demt_perception.inference.engines as engines
-from demt_perception.inference.engines import create_engine, cuda, NotBuiltError
+from demt_perception.inference.engines import (
+    create_engine,
+    cuda,
+    NotBuiltError,
+    tensorrt_picture,
+)
 from demt_perception.inference.engines.building import Build
 
 # TensorRT-RTX keeps no timings, and says so.
@@ -81,7 +83,8 @@ def test_another_gpu_is_not_chosen_by_name(graph, driver, trt):
 def test_what_a_closed_engine_held_goes_though_its_predictor_stays(tiny_model, driver):
     """With the predictor stays the way of its pictures, which needs the network's input."""
     predictor, bgr = load(tiny_model), picture(70, 90)
-    predictor.predict(bgr)
+    for _ in range(2):
+        predictor.predict(bgr)
     held = [weakref.ref(predictor.engine._runner),
             weakref.ref(predictor._preprocess._runners[bgr.shape])]
     predictor.close()
@@ -97,13 +100,13 @@ def test_what_a_closed_engine_held_goes_though_its_predictor_stays(tiny_model, d
 def test_sizes_of_pictures_beyond_those_it_is_prepared_for_go_by_the_cpu(
         tiny_model, driver, trt, monkeypatch):
     predictor, plain = load(tiny_model), Predictor(tiny_model, 'onnxruntime', 1, SHAPE[2:])
-    monkeypatch.setattr(importlib.import_module(NAME), 'SIZES', 2)
+    monkeypatch.setattr(tensorrt_picture, 'SIZES', 2)
     pictures = [picture(96, 160), picture(70, 90), picture(200, 330)]
     ready = []
-    for bgr in pictures * 2:
+    for bgr in pictures[:2] * 2 + pictures * 2:
         ready.append(predictor._preprocess.ready(bgr.shape))
         assert_same(predictor.predict(bgr), plain.predict(bgr))
-    assert ready == [False] * 2 + [True] * 4
+    assert ready == [False] * 4 + [True] * 6
     assert len(trt.builds) == 3, 'the network, and two sizes of pictures'
     predictor.close()
 
