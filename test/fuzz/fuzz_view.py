@@ -12,6 +12,7 @@ from view.view_testing import NAMES, put_all, state, TOPICS
 
 from demt_perception.view import guard, server
 from demt_perception.view.hub import Hub
+from demt_perception.view.viewers import Viewers
 
 LONGEST_ANSWER = 2 ** 20
 SECONDS = 5.0
@@ -48,7 +49,7 @@ def request(data: bytes) -> None:
         handler()(theirs, ('127.0.0.1', 1), serving)
         theirs.close()
         answer = b''.join(iter(lambda: ours.recv(2 ** 16), b''))
-    hub._viewers.clear()
+    hub._viewers = Viewers()
     assert len(answer) < LONGEST_ANSWER
     first = data.partition(b'\n')[0].decode('latin-1').strip()   # as the library reads it
     assert answer or not first, 'a request without an answer'
