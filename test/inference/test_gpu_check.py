@@ -80,7 +80,28 @@ def test_parity_is_zero_for_the_same_and_not_for_another(script):
                                    np.zeros((1, 2, 2))], 1)}
     assert script.parity(wanted, wanted) == {
         'semantic_same': 1, 'depth_relative': 0, 'normals_degrees': 0}
+    assert script.too_far(script.parity(wanted, wanted), script.CLOSE['f32']) == []
     other = {'semantic': np.eye(4, dtype=np.uint8)[None], 'depth': np.full((1, 2, 2), 5.5),
              'normals': np.roll(wanted['normals'], 1, 1)}
     assert script.parity(wanted, other) == {
         'semantic_same': 0.75, 'depth_relative': 0.1, 'normals_degrees': 90}
+    seen = script.parity(wanted, other)
+    assert script.too_far(seen, script.CLOSE['f16']) == list(seen)
+    assert script.too_far({**seen, 'depth_relative': float('nan')}, script.CLOSE['f16']) == list(
+        seen), 'nothing is no agreement'
+
+
+def test_nearest_for_linear_is_too_far_in_f32(script):
+    """What TensorRT made of opset 20, by ONNX Runtime: see ``grid_sample.py``."""
+    onnx, shape = pytest.importorskip('onnx'), (1, 3, 96, 160)
+    model = onnx.load(script.find_model(script.DEFAULT_MODEL) / 'model.onnx')
+    outputs = []
+    for mode in (b'linear', b'nearest'):
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if node.op_type == 'GridSample' and attribute.name == 'mode':
+                    attribute.s = mode
+        engine = script.create_engine(
+            'onnxruntime:cpu', model.SerializeToString(), shape, 1, 'f32')
+        outputs.append(engine.run(script.picture(shape)))
+    assert script.too_far(script.parity(*outputs), script.CLOSE['f32'])

@@ -17,7 +17,7 @@ onnxruntime = pytest.importorskip('onnxruntime')
 from six_task_model import make_model
 
 from demt_perception.inference import EngineError, Predictor
-from demt_perception.inference.engines import create_engine
+from demt_perception.inference.engines import create_engine, torch_gpu
 from demt_perception.inference.engines import torch as engine
 from demt_perception.inference.engines.picture import halvings, picture_graph, SIZES
 from demt_perception.inference.engines.torch_graph import convert
@@ -240,3 +240,31 @@ def test_quantised_graphs():
     image = np.random.default_rng(1).uniform(-2, 2, (1, 3, 9, 12)).astype(np.float32)
     seen = convert(quantised(), image.shape)(torch.from_numpy(image))[0].numpy()
     np.testing.assert_allclose(seen, run_onnx(quantised(), 'image', image), rtol=1e-4, atol=1e-4)
+
+
+def test_f32_is_f32_on_a_gpu_and_all_is_as_before_afterwards():
+    flags = torch.backends.cudnn
+    before = flags.allow_tf32, flags.benchmark, flags.deterministic
+    assert before[0], 'as torch has it by default'
+    for low, measured in (None, False), (torch.float16, True):
+        with torch_gpu.numerics('cuda', low):
+            assert (flags.allow_tf32, flags.benchmark) == (False, measured)
+        with torch_gpu.numerics('cpu', low):
+            assert (flags.allow_tf32, flags.benchmark) == before[:2]
+    assert (flags.allow_tf32, flags.benchmark, flags.deterministic) == before
+
+
+def test_the_layout_for_gpus_changes_no_result():
+    content = (find_model(DEFAULT_MODEL) / 'model.onnx').read_bytes()
+    image = torch.from_numpy(Check().inputs(SHAPE)[0])
+    with torch.inference_mode():
+        module = convert(content, SHAPE)
+        wanted = module(image)
+        turned = torch_gpu.laid_out(module, image)
+        seen = module(turned)
+    weights = [one for one in module.buffers() if one.dim() == 4]
+    assert len(weights) > 50
+    for one in (turned, *weights):
+        assert one.is_contiguous(memory_format=torch.channels_last)
+    for name, a, b in zip(module.names, wanted, seen, strict=True):
+        assert_close({name: b.numpy()}, {name: a.numpy()})

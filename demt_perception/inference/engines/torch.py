@@ -17,6 +17,7 @@ from demt_perception.inference.cpu import cpu_name
 from demt_perception.inference.engines import EngineError, Order
 from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.precision import load_chosen
+from demt_perception.inference.engines.torch_gpu import laid_out, numerics, recorded
 from demt_perception.inference.engines.torch_graph import convert
 from demt_perception.inference.engines.torch_maps import gpu_maps, TorchMaps
 from demt_perception.inference.engines.torch_picture import TorchPicture
@@ -26,8 +27,6 @@ MODES = ('eager', 'compile', 'graphs', 'compile+graphs')
 """Ways to run: call by call, by torch.compile, and either recorded into a CUDA graph."""
 
 LOW = {'f32': None, 'bf16': torch.bfloat16, 'f16': torch.float16}
-WARM_UP = 3
-"""Runs before recording: libraries allocate and choose their kernels in the first ones."""
 
 
 class TorchEngine:
@@ -50,7 +49,8 @@ class TorchEngine:
         self._image = image
         self._threads = threads
         self._picture: TorchPicture | None = None
-        self._staging = torch.empty(image.shape, pin_memory=True) if cuda else None
+        # In the image's own layout: the copy has nothing to turn around.
+        self._staging = torch.empty_like(image, device='cpu', pin_memory=True) if cuda else None
 
     def preprocessor(self, card: ModelCard) -> TorchPicture | None:
         """Return what resizes and normalises on the GPU; None leaves that to the CPU."""
@@ -124,11 +124,14 @@ def load(graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
         with torch.inference_mode():
             module = convert(graph, shape, low).to(device)
             image = torch.zeros(shape, device=device)
+            if device == 'cuda' and low is not None:
+                image = laid_out(module, image)
             function = torch.compile(module, fullgraph=True, dynamic=False) \
                 if mode.startswith('compile') else module
 
             def each(image: Tensor) -> tuple[Tensor, ...]:
-                with torch.autocast(device, low, cache_enabled=False) if low is not None \
+                with numerics(device, low), torch.autocast(
+                        device, low, cache_enabled=False) if low is not None \
                         else contextlib.nullcontext():
                     outputs: tuple[Tensor, ...] = function(image)
                 return tuple(one.float() if one.is_floating_point() else one for one in outputs)
@@ -172,23 +175,3 @@ def _check(device: str, mode: str, precision: str) -> None:
         raise EngineError(f'mode {mode} needs an NVIDIA GPU: use eager or compile')
     if device == 'cpu' and precision == 'f16':
         raise EngineError('f16 is slower than f32 on a CPU: use f32 or bf16')
-
-
-def recorded(call: Callable[[Tensor], tuple[Tensor, ...]],
-             image: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Record the call's kernels for this very input; return what replays them."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            call(image)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    # Frames of another engine go on meanwhile, in other threads, and may allocate.
-    with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-        outputs = call(image)
-
-    def replay(image: Tensor) -> tuple[Tensor, ...]:
-        graph.replay()
-        return outputs
-    return replay
