@@ -36,7 +36,7 @@ def laid_out(module: torch.nn.Module, image: Tensor) -> Tensor:
     Else cuDNN turns every map of f16 and bf16 around before and after each convolution:
     https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
     """
-    module.to(memory_format=torch.channels_last)   # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last)
     return image.to(memory_format=torch.channels_last)
 
 
