@@ -305,6 +305,8 @@ class Predictor:
             self.engine.close()
             if self._batch is not None:
                 self._batch.close()
+            if isinstance(self._preprocess, Preprocessor):   # whoever keeps us keeps it not
+                self._preprocess.free()
         return_freed_memory()
 
     def _graph(self) -> bytes:

@@ -82,8 +82,9 @@ class Preprocessor:
     """Resizes in uint8, then normalises into one buffer that is used again for every frame."""
 
     def __init__(self, card: ModelCard, input_size: tuple[int, int]) -> None:
-        """Allocate the buffer for ``input_size`` (height, width)."""
-        self._buffer = np.empty((1, 3, *input_size), np.float32)
+        """Keep how to prepare pictures for ``input_size`` (height, width)."""
+        self._shape = 1, 3, *input_size
+        self._buffer: np.ndarray | None = None
         self._scale = [1 / std for std in card.std]
         self._offset = [-mean / std for mean, std in zip(card.mean, card.std, strict=True)]
 
@@ -93,10 +94,16 @@ class Preprocessor:
 
     def __call__(self, bgr: np.ndarray) -> np.ndarray:
         """Return the network input, float32 1x3xHxW RGB, valid until the next call."""
-        small = shrink(bgr, self._buffer.shape[2:])
+        if self._buffer is None:
+            self._buffer = np.empty(self._shape, np.float32)
+        small = shrink(bgr, self._shape[2:])
         for plane, channel, scale, offset in zip(
                 self._buffer[0], reversed(cv2.split(small)), self._scale, self._offset,
                 strict=True):
             # One pass for value * scale + offset, written in place: 0.04 ms a channel.
             cv2.addWeighted(channel, scale, channel, 0, offset, dst=plane, dtype=cv2.CV_32F)
         return self._buffer
+
+    def free(self) -> None:
+        """Give the buffer back; another picture would make a new one."""
+        self._buffer = None

@@ -58,7 +58,7 @@ class PerceptionNode(LifecycleNode):
         self._enabled = True
         self._saving = False
         self._perception: Perception | None = None
-        self._closed: Perception | None = None
+        self._closed: list[Perception] = []   # while a thread of theirs still frees
         self._mishaps = Mishaps()
         self._exchange = Exchange(self)
         self._reports = Reports(self)
@@ -91,8 +91,9 @@ class PerceptionNode(LifecycleNode):
         """Stop all threads and free the model."""
         if self._perception is not None:
             self._perception.close()
-            self._closed = self._perception
+            self._closed.append(self._perception)
             self._perception = None
+            self._closed = [closed for closed in self._closed if closed.is_preparing()]
             _free_garbage()
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
@@ -274,8 +275,8 @@ class PerceptionNode(LifecycleNode):
 
     def is_loading(self) -> bool:
         """Tell whether a thread is loading or freeing a model or an engine."""
-        return self._exchange.is_loading() or (
-            self._closed is not None and self._closed.is_preparing())
+        return self._exchange.is_loading() or any(
+            closed.is_preparing() for closed in self._closed)
 
 
 def _free_garbage() -> None:

@@ -138,3 +138,23 @@ def test_an_engine_that_fails_on_a_batch_is_closed(
     assert len(closed) == 1 and closed[0] is not predictor.engine
     assert predictor.together == 1
     assert len(predictor.predict_batch([bgr, bgr])) == 2
+
+
+def test_a_closed_predictor_keeps_no_picture(tiny_model):
+    import tracemalloc
+    tracemalloc.start()
+    try:
+        predictor = Predictor(tiny_model, 'onnxruntime', 1)
+        predictor.predict(np.full((96, 160, 3), 90, np.uint8))
+        least = 3 * 4 * np.prod(predictor.input_size)
+
+        def kept():
+            own = tracemalloc.Filter(True, '*/preprocess.py')
+            traces = tracemalloc.take_snapshot().filter_traces([own]).traces
+            return sum(trace.size for trace in traces)
+
+        assert kept() >= least
+        predictor.close()
+        assert kept() < least / 10
+    finally:
+        tracemalloc.stop()
