@@ -1,13 +1,10 @@
 """ONNX graphs in a lower precision, for engines that take it from the graph: strongly typed."""
 
-from functools import lru_cache
-
 from demt_perception.inference.engines import EngineError
 
 __all__ = ['converted']
 
 
-@lru_cache(maxsize=2)   # engines are tried on a graph one after the other
 def converted(graph: bytes, precision: str) -> bytes:
     """Return an ONNX graph that calculates in ``bf16`` or ``f16``; in ``f32`` the graph itself.
 
