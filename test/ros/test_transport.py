@@ -1,5 +1,6 @@
 """Our transport profiles and Fast DDS as it comes understand each other."""
 
+import ctypes
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -105,3 +106,27 @@ def test_the_profile_sends_no_descriptions_of_types():
     texts = [element.text for element in root.iter() if element.tag.rpartition('}')[2] in (
         'name', 'value')]
     assert texts[-2:] == ['fastdds.type_propagation', 'disabled']
+
+
+KEPT = """
+import ctypes, sys
+sys.path[:0] = sys.argv[1:]
+from sitecustomize import Mallinfo2
+c = ctypes.CDLL(None)
+c.mallinfo2.restype, c.malloc.restype = Mallinfo2, ctypes.c_void_p
+c.free.argtypes = [ctypes.c_void_p]
+before = c.mallinfo2().uordblks
+for piece in [c.malloc(1000) for _ in range(7)]:
+    c.free(piece)
+print(c.mallinfo2().uordblks - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'mallinfo2'), reason='wants glibc 2.33')
+def test_threads_keep_nothing_of_what_they_free():
+    environ, _ = environment()
+    kept = [int(subprocess.run(
+        [sys.executable, '-c', KEPT, str(ROOT / 'test' / 'soak' / 'kept_site')], text=True,
+        env=one, check=True, capture_output=True).stdout)
+        for one in (environ, environment(transport=False)[0])]
+    assert kept[0] < 1000 < 5000 < kept[1], kept
