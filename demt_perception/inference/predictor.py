@@ -110,6 +110,7 @@ class Predictor:
         except BaseException:   # nobody else can close it: a GPU's memory would stay taken
             self.engine.close()
             raise
+        return_freed_memory()   # of building it: hundreds of MB
 
     def _begin(self) -> None:
         """Choose what goes before and after the engine, and run it once."""
