@@ -15,19 +15,17 @@ from collections.abc import Callable, Iterator
 import contextlib
 import json
 from pathlib import Path
-import platform
 import tempfile
 import time
 from typing import Any
 
-import cv2
+from gpu_device import host, limits, Traffic, TYPES
+from gpu_figures import latency, Outputs, parity, picture, Run, too_far
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from demt_perception.inference import postprocess
-from demt_perception.inference.cpu import cpu_name
 from demt_perception.inference.engines import create_engine, torch_gpu
 from demt_perception.inference.engines import torch as torch_engine
 from demt_perception.inference.engines.torch_graph import convert
@@ -37,12 +35,8 @@ from demt_perception.model_card import load_card
 from demt_perception.networks import create_model, fuse
 from demt_perception.networks.deploy import Deployed
 
-Outputs = dict[str, np.ndarray]
-Run = Callable[[np.ndarray], Outputs]
 DEADLINE = 280.0
 """Seconds after which nothing more is begun."""
-
-ROUNDS = 1000
 
 CLOSE = {'f32': {'same': 0.999, 'relative': 1e-3, 'degrees': 0.05},
          'f16': {'same': 0.998, 'relative': 0.02, 'degrees': 1.0}}
@@ -50,35 +44,6 @@ CLOSE = {'f32': {'same': 0.999, 'relative': 1e-3, 'degrees': 0.05},
 the nearest pixel gives 0.003 and 0.4 degrees. The second are twice what the f16 graph gives in
 ONNX Runtime on the CPU (0.007, 0.5 degrees): GridSample in f32 between f16 was reported wrong from
 TensorRT 10.14.1 on, https://github.com/pytorch/TensorRT/issues/4074."""
-
-TYPES = {'f32': torch.float32, 'bf16': torch.bfloat16, 'f16': torch.float16}
-
-
-class Traffic(TorchDispatchMode):
-    """Adds up the bytes that operators read and write, each on its own: what fusing saves from."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (),
-                           kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        read = {one.data_ptr(): one for one in flat(args)}
-        written = {one.data_ptr(): one for one in flat([result])}
-        if not set(written) <= set(read):  # else a view: nothing moves
-            self.bytes += sum(one.numel() * one.element_size()
-                              for one in (*read.values(), *written.values()))
-        return result
-
-
-def flat(values: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in lists of lists."""
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from flat(value)
 
 
 def main() -> None:
@@ -298,15 +263,6 @@ def autocast(device: str, precision: str) -> Any:
         if precision != 'f32' else contextlib.nullcontext()
 
 
-def too_far(found: dict[str, float], limits: dict[str, float]) -> list[str]:
-    """Return the names of the figures of ``parity`` that are beyond a limit."""
-    def bad(name: str, value: float) -> bool:
-        kind = name.rpartition('_')[2]
-        return not (value >= limits[kind] if kind == 'same' else value <= limits[kind])
-
-    return [name for name, value in found.items() if bad(name, value)]
-
-
 def tensorrt_run(content: bytes, shape: tuple[int, int, int, int], precision: str) -> Run:
     """Return a function that runs a graph in TensorRT."""
     from demt_perception.inference.engines import tensorrt
@@ -315,100 +271,6 @@ def tensorrt_run(content: bytes, shape: tuple[int, int, int, int], precision: st
         from demt_perception.inference.conversion import converted
         content = converted(content, precision)
     return tensorrt.load(content, shape, 1, '', precision).run
-
-
-def picture(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an image of soft blobs with edges, scaled about as networks are fed."""
-    noise = np.random.default_rng(0).standard_normal((*shape[2:], 3)).astype(np.float32)
-    soft = sum(cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (2, 8, 24))
-    edged = np.where(soft[..., :1] > 0, soft, -0.5 * soft)
-    return np.ascontiguousarray((edged / edged.std()).transpose(2, 0, 1)[None])
-
-
-def latency(run: Run, image: np.ndarray, seconds: float) -> dict[str, float]:
-    """Return percentiles in milliseconds."""
-    times: list[float] = []
-    warm = time.perf_counter() + seconds / 5
-    while time.perf_counter() < warm:
-        run(image)
-    end = time.perf_counter() + seconds
-    while not times or (len(times) < ROUNDS and time.perf_counter() < end):
-        start = time.perf_counter()
-        run(image)
-        times.append(1000 * (time.perf_counter() - start))
-    found = {f'p{p}': round(float(np.percentile(times, p)), 3) for p in (50, 95, 99)}
-    return {**found, 'runs': len(times)}
-
-
-def parity(wanted: Outputs, seen: Outputs) -> dict[str, float]:
-    """Return equal ids, degrees between normals, and relative errors of the rest, as means."""
-    found = {}
-    for name, value in wanted.items():
-        other = seen[name]
-        if value.dtype == np.uint8:
-            found[f'{name}_same'] = float((value == other).mean())
-        elif name == 'normals':
-            cosine = (value * other).sum(1).clip(-1, 1)
-            found['normals_degrees'] = float(np.degrees(np.arccos(cosine)).mean())
-        else:
-            found[f'{name}_relative'] = float(
-                np.abs(value - other).mean() / max(np.abs(value).mean(), 1e-6))
-    return {name: float(f'{value:.4g}') for name, value in found.items()}
-
-
-def limits(device: str) -> dict[str, float]:
-    """Measure what the device reaches: matrix products by precision, copies of its memory."""
-    side = 4096 if device == 'cuda' else 128
-    found = {}
-    for name, dtype in TYPES.items():
-        a = torch.randn(side, side, device=device).to(dtype)
-        found[f'{name}_tflops'] = significant(2e-12 * side**3 / best(lambda a=a: a @ a, device))
-    size = (256 if device == 'cuda' else 16) << 20
-    source = torch.zeros(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    found['gb_per_s'] = significant(2e-9 * size / best(lambda: target.copy_(source), device))
-    return found
-
-
-def significant(value: float) -> float:
-    """Return a number with four digits that count: none becomes 0, shares are taken of them."""
-    return float(f'{value:.4g}')
-
-
-def best(function: Callable[[], Any], device: str) -> float:
-    """Return the seconds of the fastest of some runs."""
-    times = []
-    for _ in range(20 if device == 'cuda' else 5):
-        synchronise(device)
-        start = time.perf_counter()
-        for _ in range(4):
-            function()
-        synchronise(device)
-        times.append((time.perf_counter() - start) / 4)
-    return min(times)
-
-
-def synchronise(device: str) -> None:
-    """Wait for the GPU."""
-    if device == 'cuda':
-        torch.cuda.synchronize()
-
-
-def host(device: str) -> dict[str, Any]:
-    """Return what the figures depend on."""
-    found: dict[str, Any] = {
-        'device': cpu_name(), 'cpu': cpu_name(), 'python': platform.python_version(),
-        'torch': torch.__version__, 'cuda': torch.version.cuda}
-    if device == 'cuda':
-        properties = torch.cuda.get_device_properties(0)
-        found.update(
-            device=properties.name, memory_gib=round(properties.total_memory / 2**30, 1),
-            multiprocessors=properties.multi_processor_count,
-            capability=f'{properties.major}.{properties.minor}')
-    for name in ('onnxruntime', 'tensorrt', 'onnx'):
-        with contextlib.suppress(Exception):  # what a broken one raises is its own matter
-            found[name] = __import__(name).__version__
-    return found
 
 
 if __name__ == '__main__':

@@ -19,9 +19,13 @@ SCRIPT = ROOT / 'benchmarks' / 'gpu_check.py'
 
 @pytest.fixture(scope='module')
 def script():
+    sys.path.insert(0, str(SCRIPT.parent))   # its own modules, as where it is run
     spec = importlib.util.spec_from_file_location('gpu_check', SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
     return module
 
 
