@@ -1,0 +1,130 @@
+"""`demt bag` on damaged bags, stopped or killed in between, and where another result is."""
+
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from bag_samples import kinds, rows, write_bag, write_ros1
+from bag_writing import write_metadata
+import pytest
+
+pytest.importorskip('rosbags', reason='the package rosbags is not installed')
+pytest.importorskip('mcap', reason='the package mcap is not installed')
+
+from offline_running import content, options, read, run
+
+from demt_perception.bags import BagError
+from demt_perception.ros.offline.jobs import Job, run_job
+from demt_perception.ros.offline.processing import process
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize('name', ['in.mcap', 'in.bag', 'in.db3'])
+def test_a_damaged_bag_is_processed_up_to_the_damage(tmp_path, tiny_model, name):
+    bag = tmp_path / name
+    if name == 'in.bag':
+        write_ros1(bag, 20)
+    else:
+        write_bag(bag, rows(20))
+    whole = bag.read_bytes()
+    if name == 'in.db3':   # of a database, what is cut off, is damaged
+        write_metadata(tmp_path, [name], dict.fromkeys(kinds(rows(1)), 30))
+    else:
+        bag.write_bytes(whole[:len(whole) // 2])
+    outcome = run_job(Job(tmp_path if name == 'in.db3' else bag, tmp_path / 'out',
+                          options(tiny_model, outputs=('semantic/image',))))
+    assert not outcome.good
+    assert 'processed up to its damage' in outcome.text
+    count = len(read(tmp_path / 'out', '/demt_perception/semantic/image'))
+    assert count == 20 if name == 'in.db3' else 3 < count < 20
+    again = run_job(Job(tmp_path if name == 'in.db3' else bag, tmp_path / 'out',
+                        options(tiny_model, outputs=('semantic/image',))))
+    assert 'nothing was left to do' in again.text and 'damage' in again.text
+
+
+def test_a_split_recording_that_was_interrupted(tmp_path, tiny_model):
+    """Right behind a split: its last file is empty."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    write_bag(folder / 'in_0.mcap', rows(6))
+    (folder / 'in_1.mcap').touch()
+    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    outcome = run_job(job)
+    assert not outcome.good
+    assert '6 of 6 images' in outcome.text and 'processed up to its damage' in outcome.text
+    assert 'in_1.mcap is damaged' in outcome.text
+    assert len(read(tmp_path / 'out', '/demt_perception/semantic/image')) == 6
+    assert 'nothing was left to do' in run_job(job).text
+
+
+class _StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize('at', [0, 1, 5, 9])
+def test_a_continued_run_gives_the_same_file(tmp_path, tiny_model, at):
+    some = rows(10)
+    some[5] = (some[5][0], some[5][1], b'\0\1\0\0bad')
+    bag = write_bag(tmp_path / 'in.mcap', some)
+    run(bag, tmp_path / 'out', tiny_model)
+    whole, listed = content(tmp_path / 'out'), (tmp_path / 'out' / 'metadata.yaml').read_bytes()
+    for file in (tmp_path / 'out').iterdir():
+        file.unlink()
+
+    def stop(progress, total):
+        if progress.seen == at:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        process(bag, tmp_path / 'out', options(tiny_model), stop)
+    assert not list((tmp_path / 'out').glob('*.mcap'))
+    begun = []
+    process(bag, tmp_path / 'out', options(tiny_model),
+            lambda progress, total: begun.append((progress.seen, total)))
+    assert begun[0] == (at if at != 3 else 2, 10)
+    assert content(tmp_path / 'out') == whole
+    assert (tmp_path / 'out' / 'metadata.yaml').read_bytes() == listed
+
+
+def test_a_killed_process_is_gone_on_with(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(150))
+    command = [sys.executable, '-m', 'demt_perception.cli', 'bag', str(bag),
+               str(tmp_path / 'out'), '--model', str(tiny_model), '--engine', 'onnxruntime',
+               '--threads', '1']
+    process_ = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    part = tmp_path / 'out' / 'out_0.mcap.part'
+    limit = time.monotonic() + 40
+    while not part.is_file() or part.stat().st_size < 30_000:
+        assert process_.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    process_.send_signal(signal.SIGKILL)
+    process_.wait()
+    assert part.is_file()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '150 of 150 images' in done.stdout and '; 150 in' not in done.stdout
+    run(bag, tmp_path / 'whole' / 'out', tiny_model)
+    assert content(tmp_path / 'out') == content(tmp_path / 'whole' / 'out')
+
+
+def test_a_bag_is_not_written_into_another_bag(tmp_path, tiny_model):
+    """Above all not into itself: its metadata.yaml would be gone."""
+    folder = tmp_path / 'drive'
+    folder.mkdir()
+    write_bag(folder / 'recorded.db3', rows(2))
+    write_metadata(folder, ['recorded.db3'], {'/cam/image_raw': 2, '/cam/camera_info': 2})
+    before = (folder / 'metadata.yaml').read_bytes()
+    with pytest.raises(BagError, match='holds another bag'):
+        run(folder, folder, tiny_model)
+    assert (folder / 'metadata.yaml').read_bytes() == before
+    assert not list(folder.glob('*.part'))
+
+
+def test_another_result_is_not_overwritten(tmp_path, tiny_model):
+    bag = write_bag(tmp_path / 'in.mcap', rows(2))
+    run(bag, tmp_path / 'out', tiny_model)
+    with pytest.raises(BagError, match='with other options'):
+        run(bag, tmp_path / 'out', tiny_model, every=2)
