@@ -140,8 +140,10 @@ def tell(event: str, **values: Any) -> None:
 
 def quiet_environment(out: Path) -> dict[str, str]:
     """Return an environment in which our nodes talk to each other and to nobody else."""
-    environ = {name: value for name, value in os.environ.items()
-               if name not in ('ROS_LOCALHOST_ONLY', 'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER')}
+    foreign = {'ROS_STATIC_PEERS', 'ROS_DISCOVERY_SERVER'}
+    if os.environ.get('ROS_DISTRO') != 'humble':   # which knows no discovery range
+        foreign.add('ROS_LOCALHOST_ONLY')
+    environ = {name: value for name, value in os.environ.items() if name not in foreign}
     environ |= transport_environment(share_file('config/fastdds.xml'), environ)
     environ |= {
         'ROS_DOMAIN_ID': str(unused_domain()),

@@ -9,8 +9,9 @@ COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 TRANSPORT_CURE = (
     "Fast DDS's defaults lose large images without a word: start the processes that send images "
     'with FASTDDS_DEFAULT_PROFILES_FILE and FASTRTPS_DEFAULT_PROFILES_FILE naming fastdds.xml of '
-    "this package's config folder; or all processes with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, "
-    'which is ignored where ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST')
+    "this package's config folder (on Humble with ROS_LOCALHOST_ONLY=1 fastdds_localhost.xml); or "
+    'all processes with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, which is ignored where '
+    'ROS_AUTOMATIC_DISCOVERY_RANGE is LOCALHOST')
 OTHER_CURE = 'look at the network, and at the size of the receive buffers (net.core.rmem_max)'
 
 
