@@ -10,6 +10,7 @@ from demt_perception.ros.transport import (
     localhost_only,
     MALLOC,
     OWN,
+    PROFILE,
     profile_for,
     profile_variable,
     PROFILE_VARIABLES,
@@ -17,7 +18,6 @@ from demt_perception.ros.transport import (
 )
 from demt_perception.share import share_file
 
-PROFILE = 'config/fastdds.xml'
 ENOUGH = 0.9
 MIB = 1 << 20
 # Four processes with the 64 MiB of config/fastdds.xml each.

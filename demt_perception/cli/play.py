@@ -23,11 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play until the end, or until it is stopped."""
-    from demt_perception.ros.transport import transport_environment
-    from demt_perception.share import share_file
+    from demt_perception.ros.transport import choose_transport
 
-    # Fast DDS reads it when the first node is made: see the module.
-    os.environ.update(transport_environment(share_file('config/fastdds.xml'), os.environ))
+    choose_transport(os.environ)
     from demt_perception.ros.player import play
 
     count = play(args.bag, args.topics, args.rate, args.loop, args.start,

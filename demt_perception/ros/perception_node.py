@@ -18,9 +18,11 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault('NUMPY_MADVISE_HUGEPAGE', '0')
     # Importing rclpy and OpenCV takes seconds, in which a signal may come.
     from demt_perception.inference.memory import share_one_arena
+    from demt_perception.ros.transport import choose_transport
 
     if 'MALLOC_ARENA_MAX' not in os.environ:
         share_one_arena()
+    choose_transport(os.environ)
     from demt_perception.ros.managed_node import run
 
     return run(args, reasons)

@@ -13,7 +13,7 @@ from typing import Any, IO
 
 from demt_perception.inference.memory import resident_mb
 from demt_perception.ros.domains import unused_domain
-from demt_perception.ros.transport import transport_environment
+from demt_perception.ros.transport import PROFILE, transport_environment
 from demt_perception.share import share_file
 
 _PATIENCE = 5.0
@@ -144,7 +144,7 @@ def quiet_environment(out: Path) -> dict[str, str]:
     if os.environ.get('ROS_DISTRO') != 'humble':   # which knows no discovery range
         foreign.add('ROS_LOCALHOST_ONLY')
     environ = {name: value for name, value in os.environ.items() if name not in foreign}
-    environ |= transport_environment(share_file('config/fastdds.xml'), environ)
+    environ |= transport_environment(share_file(PROFILE), environ)
     environ |= {
         'ROS_DOMAIN_ID': str(unused_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',

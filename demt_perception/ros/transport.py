@@ -2,22 +2,26 @@
 
 With its defaults (a shared-memory segment of 512 KiB) Fast DDS loses large best-effort images
 without a word. A profile with a larger segment cures it. It must be in the environment of the
-*sending* process before that starts, and of no other: a launch file gives it to its own processes
-by ``additional_env``, as ``SetEnvironmentVariable`` would give it to all of a robot that includes
-the file. The same goes for glibc's settings, which keep every image from being a fresh mmap:
-together they halve the latency of a 720p image. One arena for all threads: see
-``inference/memory.py``. No caches of threads: each of some twenty keeps up to 448 small pieces,
-after a model is freed mostly pieces of that, each of which holds a page. That was most of what the
-memory of a node grew by whose model was exchanged for hours.
+*sending* process before that makes its first node, and of no other. Our nodes put it there
+themselves. A launch file gives it to its own processes by ``additional_env``, as
+``SetEnvironmentVariable`` would give it to all of a robot that includes the file, and with it
+glibc's settings, which count only where they are there as a process starts. They keep every image
+from being a fresh mmap: together they halve the latency of a 720p image. One arena for all
+threads: see ``inference/memory.py``. No caches of threads: each of some twenty keeps up to 448
+small pieces, after a model is freed mostly pieces of that, each of which holds a page. That was
+most of what the memory of a node grew by whose model was exchanged for hours.
 
 On Humble ROS_LOCALHOST_ONLY=1 is kept by transports that rmw_fastrtps adds to those of a profile,
 which would go on listening on every interface: so there it is another profile. From Iron on such
 settings limit whom a node looks for, not where it listens, with a profile or without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from demt_perception.share import share_file
+
+PROFILE = 'config/fastdds.xml'
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # What a user may have set on purpose: then we add nothing.
 OWN = (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')
@@ -38,10 +42,20 @@ def transport_environment(profile: str | Path, environ: Mapping[str, str]) -> di
         profile: the package's ``config/fastdds.xml``.
         environ: the present environment; what it sets itself is left alone.
     """
-    wanted = dict(MALLOC)
-    if not any(environ.get(name) for name in OWN):
-        wanted[profile_variable(environ)] = str(profile_for(profile, environ))
+    wanted = MALLOC | _transport(profile, environ)
     return {name: value for name, value in wanted.items() if name not in environ}
+
+
+def choose_transport(environ: MutableMapping[str, str]) -> None:
+    """Name our profile in the environment of this process, before its first node is made.
+
+    For ``ros2 run``, which has nobody else to do it. What a user has set is left alone.
+
+    Raises:
+        FileNotFoundError: the installation has no profile.
+    """
+    for name, value in _transport(share_file(PROFILE), environ).items():
+        environ.setdefault(name, value)
 
 
 def profile_for(profile: str | Path, environ: Mapping[str, str]) -> Path:
@@ -59,3 +73,9 @@ def profile_variable(environ: Mapping[str, str]) -> str:
     """Return the variable that names the profile: Fast DDS 3 (Kilted) renamed it, and warns."""
     old = environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
     return 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+
+
+def _transport(profile: str | Path, environ: Mapping[str, str]) -> dict[str, str]:
+    if any(environ.get(name) for name in OWN):
+        return {}
+    return {profile_variable(environ): str(profile_for(profile, environ))}

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import yaml
 
-from demt_perception.ros.transport import transport_environment
+from demt_perception.ros.transport import choose_transport, transport_environment
 from demt_perception.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,3 +183,13 @@ def test_the_transport_environment_leaves_the_users_own(own):
     assert not added.keys() & own.keys()
     if 'MALLOC_TOP_PAD_' not in own:
         assert '/x.xml' not in added.values()
+
+
+def test_a_node_by_itself_takes_the_profile_unless_the_user_has_one():
+    environ = {'ROS_DISTRO': 'kilted'}
+    choose_transport(environ)
+    assert environ.pop('FASTDDS_DEFAULT_PROFILES_FILE') == str(ROOT / 'config' / 'fastdds.xml')
+    assert environ == {'ROS_DISTRO': 'kilted'}   # glibc's would come too late
+    own = {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
+    choose_transport(own)
+    assert own == {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}

@@ -18,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from demt_perception.ros.transport import transport_environment
+from demt_perception.ros.transport import OWN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,8 +37,9 @@ class Camera:
             self._node.create_subscription(
                 kind, topic, lambda message, name=name: self._take(name, message),
                 qos_profile_sensor_data)
-        environ = os.environ | {'ROS_DOMAIN_ID': str(domain)}
-        environ |= transport_environment(ROOT / 'config' / 'fastdds.xml', environ)
+        # As by `ros2 run`: nobody sets the transport but the node itself.
+        environ = {name: value for name, value in os.environ.items() if name not in OWN}
+        environ |= {'ROS_DOMAIN_ID': str(domain)}
         arguments = [part for name, value in parameters.items()
                      for part in ('-p', f'{name}:={value}')]
         self.process = subprocess.Popen(
