@@ -44,13 +44,17 @@ RENDERING = (
     "python3.11 -m venv rendering && rendering/bin/pip install '.[synthetic]' in the repository: "
     'an environment of its own, for Blender wants NumPy 1')
 
+TRAINING = (
+    "pip install '.[train]' in the repository; beside a ROS workspace in an environment of its "
+    'own, for its OpenCV wants NumPy 2')
+
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
 INSTALL = {
     'cv2': "pip install opencv-python-headless (or your ROS distribution's python3-opencv)",
-    'torch': "pip install '.[train]' in the repository",
-    'safetensors': "pip install '.[train]' in the repository",
+    'torch': TRAINING,
+    'safetensors': TRAINING,
     'onnx': 'pip install onnx',
-    'onnxscript': "pip install '.[train]' in the repository",
+    'onnxscript': TRAINING,
     'bpy': RENDERING,
     'OpenEXR': RENDERING,
     'matplotlib': "pip install '.[plots]' in the repository",

@@ -6,6 +6,7 @@ from pathlib import Path
 import re
 import shlex
 import subprocess
+from types import ModuleType
 
 import pytest
 
@@ -41,10 +42,13 @@ def found(pattern: str) -> list:
             for match in [re.search(rf'(?:^|[ /]){pattern}.*', line)] if match]
 
 
+def module_of(verb: str) -> ModuleType:
+    return importlib.import_module(f'demt_perception.cli.{verb.replace("-", "_")}')
+
+
 def parser_of(verb: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(verb, exit_on_error=False)
-    importlib.import_module(
-        f'demt_perception.cli.{verb.replace("-", "_")}').add_arguments(parser)
+    parser = argparse.ArgumentParser(f'demt {verb}')
+    module_of(verb).add_arguments(parser)
     return parser
 
 
@@ -57,13 +61,19 @@ def options(parser: argparse.ArgumentParser) -> set[str]:
 
 
 @pytest.mark.parametrize('command', found(r'demt [a-z]'))
-def test_verbs_and_options_of_demt_exist(command):
+def test_demt_takes_the_commands(command, capsys):
     verb = command[1]
     assert verb in dict(VERBS), f'demt {verb}: no such verb'
     rest = command[2:]
     if cut := [index for index, word in enumerate(rest) if re.fullmatch(r'[|;&>]+|2>&1', word)]:
         rest = rest[:cut[0]]
-    known = options(parser_of(verb))
+    parser = parser_of(verb)
+    parse = getattr(module_of(verb), 'PARSE', argparse.ArgumentParser.parse_args)
+    try:
+        parse(parser, rest)
+    except SystemExit:
+        pytest.fail(capsys.readouterr().err)
+    known = options(parser)   # argparse takes abbreviations, too
     for word in rest:
         if re.match(r'--?[a-z]', word):
             assert word.partition('=')[0].rstrip(':;,') in known, f'demt {verb} has no {word}'
