@@ -113,6 +113,7 @@ class Bag:
         interrupted, is kept until its turn comes to be read.
         """
         self.fingerprints = [_fingerprint(file) for file in self._metadata.files if file.is_file()]
+        told = self._metadata.topics
         listed: list[Mapping[str, Topic]] = []
         for file in self._metadata.files:
             try:
@@ -120,7 +121,7 @@ class Bag:
                     raise BagError(f'{file} is not there: the bag is incomplete')
                 if self._is_listed(file):
                     with self._lend(file) as storage:
-                        listed.append(storage.topics)
+                        listed.append(storage.list_topics(counted=not told))
             except ReadingError:
                 raise
             except BagError as error:
@@ -130,8 +131,13 @@ class Bag:
                 break
             self._files.append(file)
         whole = len(listed) == len(self._files)
-        return _merge(listed, whole) if whole or not self._metadata.topics else (
-            self._metadata.topics)
+        if told and not whole:
+            return told
+        topics = _merge(listed, whole)
+        if self._damage is None:   # else fewer can be read than metadata.yaml counts
+            topics |= {name: replace(topic, count=told[name].count)
+                       for name, topic in topics.items() if topic.count is None and name in told}
+        return topics
 
     def _is_listed(self, file: Path) -> bool:
         """Tell whether to open a file for its topics: to unpack all would take long, and the disk.
@@ -184,20 +190,25 @@ def open_bag(path: str | Path) -> Bag:
         ReadingError: the latter, and that is not the bag's fault.
     """
     path = Path(path)
-    if is_storage_file(path):
-        return Bag(path, Metadata((path,), {}, '', 'unknown'))
-    if (path / METADATA_FILE).is_file():
-        return Bag(path, read_metadata(path))
     with machine_errors(path):
-        files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
-                             key=natural_order))
+        return Bag(path, _find(path))
+
+
+def _find(path: Path) -> Metadata:
+    """Return what there is at a path; raises OSError, too, where one may not look."""
+    if is_storage_file(path):
+        return Metadata((path,), {}, '', 'unknown')
+    if (path / METADATA_FILE).is_file():
+        return read_metadata(path)
+    files = tuple(sorted((file for file in path.glob('*') if is_storage_file(file)),
+                         key=natural_order))
     # Unpacked by hand, or by a recorder that was killed while it packed.
     files = tuple(file for file in files
                   if file.suffix != PACKED or file.with_suffix('') not in files)
     if not files:
         raise BagError(f'{path} is not a bag: want a folder with {METADATA_FILE}, or a file that '
                        f'ends in one of {STORAGE_SUFFIXES}')
-    return Bag(path, Metadata(files, {}, '', 'unknown'))
+    return Metadata(files, {}, '', 'unknown')
 
 
 def listed_topics(path: str | Path) -> Mapping[str, Topic]:
@@ -210,8 +221,9 @@ def listed_topics(path: str | Path) -> Mapping[str, Topic]:
         BagError: there is no bag at the path, or it cannot be read.
     """
     path = Path(path)
-    if (path / METADATA_FILE).is_file() and (topics := read_metadata(path).topics):
-        return topics
+    with machine_errors(path):
+        if (path / METADATA_FILE).is_file() and (topics := read_metadata(path).topics):
+            return topics
     with open_bag(path) as bag:
         return bag.topics
 

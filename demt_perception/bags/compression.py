@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 import shutil
-import tempfile
 from typing import Any
 
 from demt_perception.bags.records import BagError, MOST_BYTES, ReadingError
+from demt_perception.bags.temporary import temporary_file
 
 MOST_TIMES, ALWAYS_FINE = 1000, 1 << 30
 """A file may unpack to so many times its size, or so many bytes: pictures become a tenth."""
@@ -37,14 +37,11 @@ def unpacked(path: Path) -> Iterator[Path]:
         OSError: it could not be read or written.
     """
     check_package(path)
-    with tempfile.NamedTemporaryFile(prefix='demt_bag_', delete=False) as target:
+    with temporary_file() as target:
         plain = Path(target.name)
-        try:
-            _decompress(path, target, plain.parent)
-            target.flush()
-            yield plain
-        finally:
-            plain.unlink(missing_ok=True)
+        _decompress(path, target, plain.parent)
+        target.flush()
+        yield plain
 
 
 def check_package(path: Path) -> None:

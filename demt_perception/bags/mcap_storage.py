@@ -6,7 +6,6 @@ as far as they go.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from importlib.util import find_spec
 import io
 from pathlib import Path
@@ -57,9 +56,12 @@ class McapStorage:
         """Close the file."""
         self._file.close()
 
-    @cached_property
-    def topics(self) -> dict[str, Topic]:
-        """Topics by name; where there is no index, the file is read for them."""
+    def list_topics(self, counted: bool) -> dict[str, Topic]:
+        """Return the topics by name; where there is no index, the file is read for them.
+
+        Args:
+            counted: as of ``Sqlite3Storage``; what the index has of counts is always told.
+        """
         # Without chunks (rosbag2's preset fastwrite) there is an index of topics alone.
         has_no_chunks = any(one.chunk_count == 0 for one in self._index.get(mcap.STATISTICS, ()))
         if self._chunks or (has_no_chunks and mcap.CHANNEL in self._index):

@@ -44,6 +44,7 @@ def machine_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         remedy = ('let programs have more files open, by `ulimit -n 4096`, and'
                   if error.errno in (errno.EMFILE, errno.ENFILE) else
+                  'let this user read it, and' if isinstance(error, PermissionError) else
                   'when the disk or the connection works again,')
         raise ReadingError(f'{path} cannot be read: {error}; {remedy} give the same command '
                            'once more') from error

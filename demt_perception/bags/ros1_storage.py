@@ -7,7 +7,6 @@ where it is there. Format: http://wiki.ros.org/Bags/Format/2.0
 import bz2
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 import io
 from pathlib import Path
 import struct
@@ -57,9 +56,12 @@ class Ros1Storage:
         """Close the file."""
         self._file.close()
 
-    @cached_property
-    def topics(self) -> dict[str, Topic]:
-        """Topics by name; where there is no index, the file is read for them."""
+    def list_topics(self, counted: bool) -> dict[str, Topic]:
+        """Return the topics by name; where there is no index, the file is read for them.
+
+        Args:
+            counted: as of ``Sqlite3Storage``; what the index has of counts is always told.
+        """
         return self._indexed or self._topics_by_reading()
 
     def messages(self, names: set[str]) -> Iterator[Message]:

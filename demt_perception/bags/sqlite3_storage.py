@@ -1,7 +1,6 @@
 """The sqlite3 storage of rosbag2 (``.db3``), read with the standard library."""
 
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 import re
 import sqlite3
@@ -16,6 +15,9 @@ _NO_ROOM_BESIDE = 'attempt to write a readonly database', 'unable to open databa
 _STEPS, _STEPS_A_BYTE = 100_000, 16
 """Instructions of sqlite3 between two looks at the limit, and the limit for each byte of the file:
 empty messages take under 4."""
+_COUNTED = 1_000_000
+"""Messages up to which they are counted: that reads a page for every few of them, a second or more
+for so many, and no index tells their topics."""
 
 
 class Sqlite3Storage:
@@ -57,10 +59,24 @@ class Sqlite3Storage:
         """Close the file."""
         self._database.close()
 
-    @cached_property
-    def topics(self) -> dict[str, Topic]:
-        """Topics by name."""
-        return self._read_topics()
+    def list_topics(self, counted: bool) -> dict[str, Topic]:
+        """Return the topics by name.
+
+        Args:
+            counted: count their messages, which takes a while; where there are very many, or one
+                is damaged, they have no count all the same.
+        """
+        counts = self._count() if counted else None
+        topics = {}
+        columns = [row[1] for row in self._rows("PRAGMA table_info('topics')")]
+        qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
+        for key, name, kind, encoding, offered in self._rows(
+                f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'):
+            if not all(isinstance(value, str) for value in (name, kind, encoding)):
+                raise BagError(f'{self._path} is damaged: topic {name!r} of type {kind!r}')
+            topics[name] = Topic(name, kind, None if counts is None else counts.get(key, 0),
+                                 encoding, is_latched(offered))
+        return topics
 
     def messages(self, names: set[str]) -> Iterator[Message]:
         """Yield the messages of the named topics in recording order.
@@ -100,17 +116,17 @@ class Sqlite3Storage:
                 raise BagError(f'{self._path}: {table} computes its column {hidden[0]!r}, want '
                                'plain tables, as rosbag2 writes: it was made by something else')
 
-    def _read_topics(self) -> dict[str, Topic]:
-        counts = dict(self._rows('SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'))
-        topics = {}
-        columns = [row[1] for row in self._rows("PRAGMA table_info('topics')")]
-        qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
-        for key, name, kind, encoding, offered in self._rows(
-                f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'):
-            if not all(isinstance(value, str) for value in (name, kind, encoding)):
-                raise BagError(f'{self._path} is damaged: topic {name!r} of type {kind!r}')
-            topics[name] = Topic(name, kind, counts.get(key, 0), encoding, is_latched(offered))
-        return topics
+    def _count(self) -> dict[object, int] | None:
+        """Return the messages of each topic's id; None where that takes long, or at damage."""
+        try:
+            last = next(self._rows('SELECT MAX(rowid) FROM messages'))[0]
+            if last is not None and last > _COUNTED:
+                return None
+            return dict(self._rows('SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'))
+        except ReadingError:
+            raise
+        except BagError:   # what comes before it can be read
+            return None
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple]:
         try:

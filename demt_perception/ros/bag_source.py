@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 import logging
 from pathlib import Path
+from statistics import median
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -16,6 +17,8 @@ BAG_RATE = 10.0
 
 _MEASURED = 20
 """Images whose times tell the rate: to read a long bag to its end takes minutes."""
+_APART = 4
+"""Images between two whose times are compared: over some networks they come in pairs."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +40,7 @@ def open_bag_source(path: Path) -> Source:
         raise SourceError(str(error)) from error
     if not times:
         raise SourceError(f'{path}: not one message of {image.name} can be read')
-    span = (times[-1] - times[0]) / 1e9
-    rate = (len(times) - 1) / span if span > 0 else BAG_RATE
+    rate = _rate(times)
     image_type = Image if image.type == IMAGE else CompressedImage
 
     def frames() -> Iterator[Frame]:
@@ -73,6 +75,13 @@ def _beginning(bag: Bag, image: str, names: list[str]) -> tuple[list[int], Messa
             if len(times) == _MEASURED:
                 break
     return times, first_info
+
+
+def _rate(times: list[int]) -> float:
+    """Return images a second, by the median of what lies between them: a gap says nothing."""
+    apart = min(_APART, len(times) - 1)
+    span = median(later - time for time, later in zip(times, times[apart:], strict=False))
+    return apart * 1e9 / span if span > 0 else BAG_RATE
 
 
 def _first(bag: Bag, name: str) -> Message | None:

@@ -96,7 +96,13 @@ def _source(name: str, connect: Callable[[], cv2.VideoCapture], stop: threading.
     def frames() -> Iterator[Frame]:
         pause, seen = FIRST_PAUSE, False
         while not stop.is_set():
-            video = connect()
+            refusal = ''
+            try:
+                video = connect()
+            except SourceError as error:   # in another socket a camera may have fewer formats
+                if not seen:
+                    raise
+                video, refusal = cv2.VideoCapture(), str(error)
             opened = video.isOpened()
             try:
                 while not stop.is_set():
@@ -111,8 +117,8 @@ def _source(name: str, connect: Callable[[], cv2.VideoCapture], stop: threading.
                 return
             if missing and not seen:
                 raise missing
-            logger.warning('%s %s; trying again in %g s', name,
-                           'delivers no frames' if opened else 'cannot be opened', pause)
+            logger.warning('%s; trying again in %g s', refusal or (
+                f'{name} {"delivers no frames" if opened else "cannot be opened"}'), pause)
             stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -93,8 +93,14 @@ class PerceptionNode(LifecycleNode):
             self._perception.close()
             self._closed.append(self._perception)
             self._perception = None
-            self._closed = [closed for closed in self._closed if closed.is_preparing()]
+            self._forget_closed()
             _free_garbage()
+
+    def _forget_closed(self) -> bool:
+        """Give up what was closed and is no longer at work; return whether there was any."""
+        before = len(self._closed)
+        self._closed = [closed for closed in self._closed if closed.is_preparing()]
+        return len(self._closed) < before
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load the model and warm it up; FAILURE, with the reason said, where that fails."""
@@ -256,6 +262,8 @@ class PerceptionNode(LifecycleNode):
             self.executor.create_task(self._exchange.match_aspect, perception, size)
         self._reports.publish(self._shown_state(), self._failure, perception,
                               self._mishaps.take())
+        if self._forget_closed():
+            _free_garbage()
 
     def _look_after_engine(self) -> None:
         """Have an engine replaced that hangs or fails; raises HungError where that is no use."""

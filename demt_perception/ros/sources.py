@@ -80,6 +80,13 @@ def open_source(text: str, stop: threading.Event | None = None, device_format: s
     Raises:
         SourceError: there is nothing of the kind, or it cannot be read.
     """
+    try:
+        return _open(text, stop, device_format)
+    except OSError as error:   # a folder that may not be entered
+        raise SourceError(f'source {text!r} cannot be read: {error}') from error
+
+
+def _open(text: str, stop: threading.Event | None, device_format: str) -> Source:
     if STREAM.match(text) or device_index(text) is not None:
         from demt_perception.ros.live import open_live
         return open_live(text, stop or threading.Event(), device_format)

@@ -165,6 +165,13 @@ class Hub:
                 self._reports_after(number),
                 bool(pictures) and self._complete(viewer))
 
+    def renew(self, name: str, seconds: float) -> None:
+        """Let a viewer be here for so long from now: it cannot ask while its answer is sent."""
+        with self._changed:
+            viewer = self._viewers.find(name)
+            if viewer is not None:
+                viewer.until = time.monotonic() + seconds
+
     def values(self, name: str, camera: str, u: float, v: float) -> list[dict[str, Any]]:
         """Return what the pixel at a place says, of the pictures that the viewer has."""
         with self._changed:

@@ -17,7 +17,7 @@ from demt_perception.inference.spare_threads import Work
 from demt_perception.view import guard
 from demt_perception.view.hub import ClosedError, Hub
 from demt_perception.view.moments import pack
-from demt_perception.view.viewers import TooManyViewersError
+from demt_perception.view.viewers import LEASE, TooManyViewersError
 
 MAX_CONNECTIONS = 48
 MAX_SHOWN = 12
@@ -66,6 +66,9 @@ class ViewServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Listen, without the library's look-up of this machine's name, which can take long."""
+        # Connections have it from here. With more, an answer would count as sent that is under way
+        # for seconds still, over a slow link.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PART)
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -126,12 +129,13 @@ class _Handler(BaseHTTPRequestHandler):
             query = parse_qs(target.query, keep_blank_values=True, max_num_fields=64,
                              errors='strict')
             body, kind = route(query)
+            viewer = _viewer(query)
         except (TooManyViewersError, ClosedError) as error:
             self.close_connection = True
             return self._answer(HTTPStatus.SERVICE_UNAVAILABLE, f'{error}\n'.encode())
         except ValueError as error:   # ours, and those of urllib
             return self._answer(HTTPStatus.BAD_REQUEST, f'{error}\n'.encode())
-        self._answer(HTTPStatus.OK, body, kind)
+        self._answer(HTTPStatus.OK, body, kind, viewer)
 
     def _moment(self, query: Mapping[str, list[str]]) -> tuple[bytes, str]:
         topics, numbers = query.get('show', []), query.get('have', [])
@@ -151,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.dumps(texts, allow_nan=False).encode(), 'application/json'
 
     def _answer(self, status: HTTPStatus, body: bytes,
-                kind: str = 'text/plain; charset=utf-8') -> None:
+                kind: str = 'text/plain; charset=utf-8', viewer: str = '') -> None:
         self.send_response(status)
         self.send_header('Content-Type', kind)
         self.send_header('Content-Length', str(len(body)))
@@ -162,8 +166,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != 'HEAD':
             # As one it would have the time limit as a whole, however well it goes.
-            for begin in range(0, len(body), PART):
-                self.wfile.write(memoryview(body)[begin:begin + PART])
+            try:
+                for begin in range(0, len(body), PART):
+                    self.server.hub.renew(viewer, self.timeout)
+                    self.wfile.write(memoryview(body)[begin:begin + PART])
+            finally:
+                self.server.hub.renew(viewer, LEASE)
 
     def version_string(self) -> str:
         """Return the Server header: not which Python this is."""

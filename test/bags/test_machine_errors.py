@@ -3,6 +3,7 @@
 import builtins
 import errno
 import sqlite3
+import subprocess
 import sys
 
 from bag_samples import rows, write_bag, write_ros1
@@ -17,6 +18,20 @@ pytest.importorskip('mcap', reason='the package mcap is not installed')
 ROWS = [('/a', 1000 + index, message('text' * 20)) for index in range(40)]
 ERRORS = {'cannot be read: .*Input/output error': OSError(errno.EIO, 'Input/output error'),
           'not enough memory': MemoryError()}
+
+# In a process of its own: to change the user of one with many threads ended in SIGSEGV once.
+AS_NOBODY = """
+import os, sys
+from demt_perception.bags import BagError, listed_topics, open_bag
+from demt_perception.ros.sources import open_source, SourceError
+if os.geteuid() == 0:   # who may enter everything
+    os.seteuid(65534)
+for function in open_bag, listed_topics, open_source:
+    try:
+        function(sys.argv[1])
+    except (BagError, SourceError) as error:
+        print(type(error).__name__, error)
+"""
 
 
 class Failing:
@@ -107,6 +122,22 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, 'open', refuse)
     with pytest.raises(ReadingError, match='Permission denied'):
         open_bag(path)
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path):
+    folder = tmp_path / 'closed'
+    folder.mkdir()
+    write_mcap(folder / 'a.mcap', ROWS)
+    folder.chmod(0)
+    ended = subprocess.run([sys.executable, '-c', AS_NOBODY, folder / 'a.mcap'],
+                           capture_output=True, text=True, timeout=60, check=False)
+    folder.chmod(0o700)
+    assert (ended.returncode, ended.stderr) == (0, '')
+    kinds, texts = zip(*(line.split(maxsplit=1) for line in ended.stdout.splitlines()),
+                       strict=True)
+    assert kinds == ('ReadingError', 'ReadingError', 'SourceError')
+    assert all('Permission denied' in text for text in texts)
+    assert 'let this user read it' in texts[0]
 
 
 def test_what_damage_says_in_the_words_of_the_system():

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 from bag_writing import message, write_mcap, write_metadata, write_sqlite3
@@ -151,6 +152,18 @@ def unnamed(folder: Path) -> list[str]:
     return [link for link in links if link.startswith(f'{folder}/')]
 
 
+@pytest.mark.parametrize('suffix', WRITERS)
+def test_a_bag_that_is_closed_while_somebody_reads_gives_its_room_back(
+        tmp_path, temporary, suffix):
+    """At the latest when he ends: what is unpacked takes the disk for as long as it is open."""
+    bag = open_bag(split(tmp_path / 'bag', suffix, 2, packed=True))
+    messages = bag.messages(['/a'])
+    assert tuple(next(messages)) == ROWS[0]
+    bag.close()
+    messages.close()
+    assert not unnamed(temporary)
+
+
 def test_opening_unpacks_nothing_where_the_metadata_tells_the_topics(tmp_path, temporary):
     folder = split(tmp_path / 'bag', '.mcap', 2, packed=True)
     write_metadata(folder, ['bag_0.mcap.zstd', 'bag_1.mcap.zstd'], {'/a': 2}, ('zstd', 'FILE'))
@@ -184,6 +197,46 @@ def test_a_killed_reader_leaves_nothing(tmp_path, temporary, suffix):
         reader.send_signal(signal.SIGTERM)
         assert reader.wait(30) == -signal.SIGTERM
     assert not list(temporary.iterdir())
+
+
+HALF = """
+import sys, time
+from demt_perception.bags import compression, open_bag
+def decompress(path, target, folder):
+    target.write(bytes(1000))
+    target.flush()
+    print('half', flush=True)
+    time.sleep(60)
+compression._decompress = decompress
+open_bag(sys.argv[1])
+"""
+
+
+def test_what_a_reader_left_that_was_killed_while_it_unpacked_is_removed(tmp_path, temporary):
+    def age(path: Path) -> Path:
+        os.utime(path, (time.time() - 60,) * 2)
+        return path
+
+    folder = split(tmp_path / 'bag', '.mcap', 2, packed=True)
+    (temporary / 'demt_bag_young').touch()
+    (temporary / 'demt_bag_folder').mkdir()
+    (temporary / 'demt_bag_link').symlink_to(age(folder / 'bag_0.mcap.zstd'))
+    (temporary / 'somebody_elses').touch()
+    for name in 'demt_bag_folder', 'somebody_elses':
+        age(temporary / name)
+    others = set(temporary.iterdir())
+    with subprocess.Popen([sys.executable, '-c', HALF, str(folder)], stdout=subprocess.PIPE,
+                          text=True) as reader:
+        assert reader.stdout.readline() == 'half\n'
+        (left,) = set(temporary.iterdir()) - others
+        age(left)
+        assert read(folder) == ROWS[:2]
+        assert left.stat().st_size == 1000   # its owner lives
+        reader.kill()
+    assert left.exists()
+    assert read(folder) == ROWS[:2]
+    assert set(temporary.iterdir()) == others
+    assert (folder / 'bag_0.mcap.zstd').is_file()
 
 
 def test_a_full_disk_is_no_damage(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from demt_perception.ros.launching import (
     cameras_of,
     full_name,
     node_remappings,
+    outputs_aside,
     source_parameters,
     source_remappings,
 )
@@ -39,6 +40,13 @@ def test_several_cameras_have_topics_of_their_own():
         'source': 'rtsp://camera/x', 'camera_info_file': 'calibration/left.yaml',
         'device_format': '@30', 'frame_id': 'left_optical_frame'}
     assert 'frame_id' not in source_parameters(cameras_of('', '0', 'image')[0], '', '')
+
+
+def test_outputs_of_the_node_are_played_aside_and_no_others():
+    topics = ['/demt_perception/depth/image', '/demt_perception_old/depth/image', '/image',
+              '/demt_perception', '/x/demt_perception/depth/image']
+    assert outputs_aside(topics, '/demt_perception') == [
+        '/demt_perception/depth/image:=/recorded/demt_perception/depth/image']
 
 
 @pytest.mark.parametrize(('arguments', 'said'), [

@@ -1,5 +1,7 @@
 """Bags as sources of frames, without a node: what is read of them when they are opened."""
 
+import errno
+
 from bag_samples import cdr, image, info, rows, SECOND, START, write_bag
 from bag_writing import write_mcap
 import pytest
@@ -8,6 +10,8 @@ pytest.importorskip('rclpy', reason='rclpy is not installed')
 pytest.importorskip('rosbags', reason='the package rosbags is not installed')
 pytest.importorskip('mcap', reason='the package mcap is not installed')
 
+from demt_perception.bags import Bag, mcap_records, ReadingError
+from demt_perception.ros.bag_source import BAG_RATE
 from demt_perception.ros.sources import open_source, SourceError
 
 IMAGE, INFO = '/cam/image_raw', '/cam/camera_info'
@@ -53,6 +57,52 @@ def test_a_recording_that_was_cut_off_is_played_up_to_there(tmp_path, caplog):
         assert 15 < len(frames) < 25
         assert [frame.offset for frame in frames] == [n / 10 for n in range(len(frames))]
     assert 'damaged' in caplog.text
+
+
+def test_a_disk_that_fails_in_the_middle_is_no_end(tmp_path, monkeypatch):
+    """With loop, the bag would begin anew, as if it had been played."""
+    source = open_source(str(write_bag(tmp_path / 'a.mcap', rows(40))))
+    whole, done = mcap_records.unpack, []
+
+    def unpack(chunk):
+        done.append(chunk)
+        if len(done) > 20:
+            raise OSError(errno.EIO, 'Input/output error')
+        return whole(chunk)
+
+    monkeypatch.setattr(mcap_records, 'unpack', unpack)
+    frames = source.frames()
+    assert next(frames).offset == 0
+    with pytest.raises(SourceError, match='Input/output error'):
+        list(frames)
+
+
+def test_a_camera_info_that_cannot_be_read_now_is_not_left_out(tmp_path, monkeypatch):
+    some = [row for row in rows(30) if row[0] == IMAGE]
+    path = write_bag(tmp_path / 'a.mcap', [*some, (INFO, START + 9 * SECOND, cdr(info(7)))])
+    whole = Bag.messages
+
+    def messages(self, names):
+        if list(names) == [INFO]:
+            raise ReadingError('Input/output error')
+        yield from whole(self, names)
+
+    monkeypatch.setattr(Bag, 'messages', messages)
+    with pytest.raises(SourceError, match='Input/output error'):
+        open_source(str(path))
+
+
+GAP = [n * SECOND // 10 + 60 * SECOND * (n > 3) for n in range(30)]
+BURST = [n if n < 8 else (n - 7) * SECOND // 10 for n in range(30)]
+PAIRS = [n // 2 * SECOND // 5 + n % 2 for n in range(30)]
+
+
+@pytest.mark.parametrize(('times', 'rate'), [
+    (GAP, 10), (BURST, 10), (PAIRS, 10), ([0], BAG_RATE), ([5] * 20, BAG_RATE),
+    ([0, SECOND // 4], 4)])
+def test_one_gap_or_burst_does_not_change_the_rate(tmp_path, times, rate):
+    some = [(IMAGE, START + time, cdr(image(n))) for n, time in enumerate(times)]
+    assert open_source(str(write_bag(tmp_path / 'a.mcap', some))).rate == pytest.approx(rate)
 
 
 def test_nothing_that_can_be_read_is_refused(tmp_path, monkeypatch):

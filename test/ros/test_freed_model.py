@@ -35,3 +35,20 @@ def test_a_closed_one_is_known_for_as_long_as_a_thread_of_its_is_at_work(tiny_mo
             assert node.is_loading()
         busy.clear()
         assert not node.is_loading()
+
+
+def test_a_closed_one_is_given_up_when_its_work_has_ended(tiny_model, monkeypatch):
+    """And not only when the next model is freed, which on a vehicle may be never."""
+    from demt_perception.ros.perception import Perception
+    with node_in_this_process(tiny_model) as node:
+        busy = set()
+        monkeypatch.setattr(Perception, 'is_preparing', lambda self: id(self) in busy)
+        node.trigger_configure()
+        perception = weakref.ref(node._perception)
+        busy.add(id(perception()))
+        node.trigger_cleanup()
+        node._report()
+        assert perception() is not None
+        busy.clear()
+        node._report()
+        assert perception() is None

@@ -188,6 +188,23 @@ def test_a_device_without_the_pixel_format_that_is_asked_for_is_an_error(device)
     assert not device[0].isOpened()
 
 
+def test_a_device_that_comes_back_in_another_format_is_waited_for(device, monkeypatch, caplog):
+    """For so long as it is in a socket of USB 2, say: what asks for frames must not end."""
+    monkeypatch.setattr(live, 'FIRST_PAUSE', 0.01)
+    real = live._difference
+    monkeypatch.setattr(live, '_difference', lambda video, wanted: (
+        '32x24, device_format wants 64x48' if len(device) in (2, 3) else real(video, wanted)))
+    stop = threading.Event()
+    for count, _ in enumerate(open_live('2', stop, 'MJPG 64x48').frames(), 1):
+        if count == 7:
+            stop.set()
+    assert count == 7
+    assert len(device) == 4
+    assert caplog.text.count('camera 2 gives 32x24, device_format wants 64x48') == 2
+    assert 'lists what it has; trying again in 0.02 s' in caplog.text
+    assert not any(video.isOpened() for video in device)
+
+
 def test_a_link_of_udev_is_followed_each_time_its_camera_comes(
         device, tmp_path, monkeypatch, caplog):
     link = tmp_path / 'usb-Front_Camera-video-index0'

@@ -60,6 +60,40 @@ def test_a_split_recording_that_was_interrupted(tmp_path, tiny_model):
     assert 'nothing was left to do' in run_job(job).text
 
 
+def test_a_bag_whose_metadata_was_mended_is_gone_on_with(tmp_path, tiny_model):
+    """As `ros2 bag reindex` does it, with the same file in the end."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    write_bag(folder / 'in.db3', rows(6))
+    counts = dict.fromkeys(kinds(rows(1)), 6)
+    write_metadata(folder, ['in.db3'], dict.fromkeys(counts, 9))
+    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    text = run_job(job).text
+    assert '6 of 9 images' in text and 'metadata.yaml counts 9' in text
+    write_metadata(folder, ['in.db3'], counts)
+    outcome = run_job(job)
+    assert outcome.good and '6 of 6 images' in outcome.text
+    anew = Job(folder, tmp_path / 'anew' / 'out', job.options)
+    assert run_job(anew).good
+    assert content(job.out) == content(anew.out)
+
+
+def test_a_bag_whose_files_were_mended_is_another(tmp_path, tiny_model):
+    """It may have other images before those that are new."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    write_bag(folder / 'in_0.mcap', rows(6))
+    (folder / 'in_1.mcap').touch()
+    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    assert 'in_1.mcap is damaged' in run_job(job).text
+    before = content(job.out)
+    write_bag(folder / 'in_1.mcap', rows(9)[12:])
+    assert 'ends at damage of the bag, whose files are others by now' in run_job(job).text
+    assert content(job.out) == before
+    other = Job(folder, job.out, options(tiny_model, outputs=('boundary/image',)))
+    assert 'with other options' in run_job(other).text
+
+
 class _StopError(Exception):
     pass
 

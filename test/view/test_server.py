@@ -13,10 +13,11 @@ import cv2
 from hypothesis import given, settings, strategies
 import numpy as np
 import pytest
-from view_testing import put_all, SIZE
+from view_testing import frame, put_all, SIZE
 
 import demt_perception.view
 from demt_perception.view import guard
+from demt_perception.view import hub as hubs
 from demt_perception.view import server as servers
 from demt_perception.view.server import MAX_SHOWN
 from demt_perception.view.viewers import MAX_VIEWERS
@@ -50,20 +51,18 @@ def unpack(body):
     return head, blobs
 
 
-def read_slowly(server, size, pause):
-    """Return how much of a large file comes to a client that takes 64 kB, waits, and so on."""
-    server.files['/large'] = bytes(size), 'text/plain'
-    # What the kernel takes ahead would be sent at once. Connections have it from the listener.
-    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+def read_slowly(server, path, wait):
+    """Return how much of an answer comes to a client that takes 64 kB, waits, and so on."""
     came = 0
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         connection.connect(server.server_address)
-        connection.sendall(b'GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+        connection.sendall(f'GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+                           .encode())
         try:
             while part := connection.recv(1 << 16):
                 came += len(part)
-                time.sleep(pause)
+                wait()
         except ConnectionResetError:
             pass
     return came
@@ -71,14 +70,37 @@ def read_slowly(server, size, pause):
 
 def test_a_client_that_reads_slowly_gets_all(server, monkeypatch):
     monkeypatch.setattr(servers._Handler, 'timeout', 1.0)
+    server.files['/large'] = bytes(3 << 20), 'text/plain'
     begin = time.monotonic()
-    assert read_slowly(server, 3 << 20, 0.05) > 3 << 20
+    assert read_slowly(server, '/large', lambda: time.sleep(0.05)) > 3 << 20
     assert time.monotonic() - begin > 2
 
 
 def test_a_client_that_takes_nothing_is_left(server, monkeypatch):
     monkeypatch.setattr(servers._Handler, 'timeout', 0.2)
-    assert read_slowly(server, 3 << 20, 2.0) < 3 << 20
+    server.files['/large'] = bytes(3 << 20), 'text/plain'
+    assert read_slowly(server, '/large', lambda: time.sleep(2.0)) < 3 << 20
+
+
+def test_a_viewer_is_there_while_its_answer_is_sent(server, hub, monkeypatch):
+    for module in servers, hubs:
+        monkeypatch.setattr(module, 'LEASE', 1.0)
+    noise = np.random.default_rng(0).integers(0, 255, (1200, 1200, 3), np.uint8)
+    hub.put('/n/semantic/overlay', frame(noise, 1))
+    wanted = []
+
+    def wait():
+        time.sleep(0.1)
+        wanted.append(hub.wanted())
+
+    path = f'{ASK.replace("width=320", "width=1280")}&show=/n/semantic/overlay&have=0'
+    begin = time.monotonic()
+    assert read_slowly(server, path, wait) > 900_000
+    assert time.monotonic() - begin > 2
+    assert set(wanted) == {(True, frozenset({'/n/semantic/overlay'}))}
+    while hub.wanted()[0]:   # for the lease, and not for as long as a part may take
+        assert time.monotonic() - begin < servers._Handler.timeout
+        time.sleep(0.01)
 
 
 def test_every_file_of_the_page_is_served(server):

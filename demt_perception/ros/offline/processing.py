@@ -87,13 +87,17 @@ class Progress:
         """Images that were processed, the bad ones included."""
         return self.done + sum(count for count, _ in self.dropped.values())
 
+    def kept(self) -> dict[str, Any]:
+        """Return what the output's file keeps: no total, as a mended metadata.yaml has another."""
+        return asdict(self) | {'total': None}
+
 
 def process(path: Path, out: Path, options: Options,
             report: Callable[[Progress, int | None], None]) -> Progress:
     """Run a model on every image of a bag and write a bag of what the node would publish.
 
     What was begun with the same options is gone on with; what is done is left as it is, unless
-    it ends at damage and the bag can be read further now.
+    it ends at damage and the bag, with the same storage files, can be read further now.
 
     Args:
         path: a bag, see ``open_bag``.
@@ -157,10 +161,13 @@ class _Job:
         if file.is_file():
             before, state = read_result(file)
             if before != settings:
+                if state['damage'] and before | {'bag': settings['bag']} == settings:
+                    raise BagError(f'{file} ends at damage of the bag, whose files are others by '
+                                   'now: give another output, or delete it, and all is done anew')
                 raise BagError(f'{file} was made by another model, of another bag or with other '
                                'options: give another output, or delete it')
             if (self._out / METADATA_FILE).is_file():
-                progress = Progress(**state)
+                progress = Progress(**state | {'total': total})
                 if not (progress.damage and self._reads_on(progress.seen)):
                     return progress
                 (self._out / METADATA_FILE).unlink()
@@ -172,7 +179,7 @@ class _Job:
         try:
             progress = Progress(**writer.state | {'total': total})
             self._write(writer, progress, report)
-            writer.finish(asdict(progress))
+            writer.finish(progress.kept())
             os.replace(part, file)
             write_metadata(self._out, file.name, self._recorder.channels, writer.counts,
                            writer.begin or 0, writer.end or 0)
@@ -255,13 +262,13 @@ class _Job:
             labels = self._piece(self._recorder.labels(
                 frame.camera, frame.message.time_ns, made.stamp))
             if labels is not None:
-                writer.append(labels, asdict(progress))
+                writer.append(labels, progress.kept())
         progress.seen = frame.seen
         progress.done += 1
         if made.trouble:
             _count(progress.infos, 'bad_camera_info', made.trouble)
         if made.piece is not None:
-            writer.append(made.piece, asdict(progress))
+            writer.append(made.piece, progress.kept())
 
 
 def _count(troubles: dict[str, Any], reason: str, text: str) -> None:
