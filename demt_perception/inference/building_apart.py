@@ -19,6 +19,7 @@ def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Pred
         options: arguments of ``Predictor`` but ``build``.
 
     Raises:
+        BusyError: it can be had at another time; also where the other process lost the GPU.
         EngineError: the build failed or crashed.
         ModelCardError, ValueError: see ``Predictor``.
     """

@@ -19,6 +19,11 @@ LONGEST = 60.0
 """Seconds at most between two tries."""
 
 
+def pause(tries: int) -> float:
+    """Return the seconds to wait after so many tries in vain: 2, 4, 8 and so on."""
+    return min(2.0 ** min(tries, 8), LONGEST)   # for days, and 2.0 ** 1024 cannot be
+
+
 class HungError(RuntimeError):
     """Something hangs that nothing but the end of the process can free."""
 
@@ -105,7 +110,7 @@ class EngineCare:
     def end(self, why_not: str = '') -> None:
         """Say that it is there, and at work; or why not."""
         self._loading = -1.0
-        self._pause = min(2.0 ** self._tries, LONGEST)
+        self._pause = pause(self._tries)
         self._why_not = f'another one cannot be loaded: {why_not}' if why_not else (
             'another one did not help')
         self.restarts += not why_not

@@ -5,10 +5,13 @@ from dataclasses import replace
 import time
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 
 from demt_perception.inference import Predictor
+from demt_perception.inference.engines import BusyError, LostError
+from demt_perception.ros.engine_care import HungError, LONGEST, pause
 from demt_perception.ros.loading import aside, describe, load_at_once, load_or_build
 from demt_perception.ros.parameters import Settings
 from demt_perception.ros.perception import Perception
@@ -52,12 +55,16 @@ class Exchange:
         except Exception as error:
             loaded.close()
             return False, f'the old model stays: {error}'
+        perception.building = ''   # of the old one
         return True, describe(loaded, begin)
 
     async def finish_building(self, perception: Perception) -> None:
         """Build the engine that is wanted, and go on with it.
 
         Without effect while that is at work, which an engine that fails meanwhile does not change.
+
+        Raises:
+            HungError: the GPU is lost to this process.
         """
         exchanges, engine = perception.exchanges, perception.settings.engine
         begin, order = time.monotonic(), (perception, exchanges)
@@ -68,14 +75,15 @@ class Exchange:
         def say(line: str) -> None:
             perception.building = f'{time.monotonic() - begin:.0f} s: {line}'
 
-        settings = perception.settings
-        loaded = await self._load(lambda: load_or_build(settings, say))
+        say('begins')
+        loaded = await self._wait_for(perception, say)
         self._building.remove(order)
-        perception.building = ''
+        if all(other is not perception for other, _ in self._building):
+            perception.building = ''
         if isinstance(loaded, Exception):
             text = f'engine {engine} cannot be built: {loaded}'
-            self._node.get_logger().error(text)
             if _is_current(perception, exchanges):
+                self._node.get_logger().error(text)
                 perception.failure = text
         elif _is_current(perception, exchanges, loaded):
             if why_not := _take_over(perception, loaded, perception.settings):
@@ -84,12 +92,38 @@ class Exchange:
             else:
                 self._node.get_logger().info(f'built: {describe(loaded, begin)}')
 
+    async def _wait_for(self, perception: Perception, say: Callable[[str], None],
+                        ) -> Predictor | Exception:
+        """Return the engine that is wanted, when it is no longer busy; or why there is none.
+
+        A lost GPU may be lost to the next process, too. So this one serves for a while before it
+        ends, and frames go on most of the time.
+        """
+        exchanges, settings, tries = perception.exchanges, perception.settings, 0
+        while True:
+            loaded = await self._load(lambda: load_or_build(settings, say))
+            if not isinstance(loaded, BusyError) or not _is_current(perception, exchanges):
+                return loaded
+            tries += 1
+            why, lost = str(loaded), isinstance(loaded, LostError)
+            del loaded   # with what it holds of the GPU
+            seconds = LONGEST if lost else pause(tries)
+            say(f'{why}; the {"process ends" if lost else "next try is"} in {seconds:.0f} s')
+            self._node.get_logger().warning(
+                f'engine {settings.engine} has to wait, {perception.building}')
+            await self._sleep(seconds)
+            if not _is_current(perception, exchanges):
+                return BusyError(why)
+            if lost:
+                raise HungError(why)
+
     async def match_aspect(self, perception: Perception, size: tuple[int, int]) -> None:
         """Go on with the model for images of this (height, width).
 
-        Where that fails, it stays as it is for good. Without effect while it is at work.
+        Where that fails, it stays as it is for good. Without effect while it is at work, and while
+        the engine is being built: two builds at once would take twice the memory.
         """
-        if self._matching:
+        if self._matching or perception.building:
             return
         self._matching = True
         exchanges = perception.exchanges
@@ -111,10 +145,16 @@ class Exchange:
             perception.keeps_shape = True
 
     async def restart_engine(self, perception: Perception) -> None:
-        """Load the engine anew, as ``perception.care`` has begun to want it, and go on with it."""
+        """Load the engine anew, as ``perception.care`` has begun to want it, and go on with it.
+
+        Raises:
+            HungError: the GPU is lost to this process.
+        """
         exchanges, begin, settings = perception.exchanges, time.monotonic(), perception.settings
         said = self._node.get_logger()
         loaded = await self._load(lambda: load_at_once(settings))
+        if isinstance(loaded, LostError) and _is_current(perception, exchanges):
+            raise HungError(str(loaded))
         if isinstance(loaded, Exception):
             perception.care.end(str(loaded))
             said.error(perception.care.trouble)
@@ -131,6 +171,14 @@ class Exchange:
         said.warning(f'the engine was loaded anew: {describe(predictor, begin)}')
         if more:
             await self.finish_building(perception)
+
+    async def _sleep(self, seconds: float) -> None:
+        over: Future = Future(executor=self._node.executor)
+        over.add_done_callback(lambda _: None)  # wakes the executor
+        timer = self._node.create_timer(seconds, lambda: over.set_result(None),
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        await over
+        self._node.destroy_timer(timer)
 
     def _load(self, load: Callable[[], Any]) -> Future:
         """Return a future of what a function loads, or of the exception why there is nothing."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.building_apart import load_or_build_apart
 from demt_perception.inference.cpu import cpu_name, has_gpu
-from demt_perception.inference.engines import BusyError, NotBuiltError
+from demt_perception.inference.engines import AUTO_GPU, BUSY, BusyError, NotBuiltError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.spare_threads import Work
 from demt_perception.ros.parameters import Settings
@@ -23,7 +23,8 @@ def load_at_once(settings: Settings) -> tuple[Predictor, bool]:
     """Load what can be had without building, and tell whether the right engine is still to come.
 
     Where an engine has to be built first, or the GPU cannot run it now, onnxruntime on the CPU
-    serves meanwhile, if it is there.
+    serves meanwhile, if it is there; else what ``auto`` takes in place of the right one. Also
+    where the GPU is lost to the process: frames are to go on until that ends.
     """
     try:
         cached = Predictor(**_options(settings), build=Build(only_cached=True))
@@ -34,7 +35,12 @@ def load_at_once(settings: Settings) -> tuple[Predictor, bool]:
         meanwhile = replace(settings, engine=MEANWHILE, precision='auto')
         return _warm(Predictor(**_options(meanwhile)), meanwhile), True
     except EngineError:
-        return _warm(load_or_build_apart(_silent, **_options(settings)), settings), False
+        pass
+    try:
+        predictor = load_or_build_apart(_silent, **_options(settings))
+    except BusyError:
+        predictor = Predictor(**_options(settings))   # what else ``auto`` takes
+    return _warm(predictor, settings), _is_stand_in(predictor)
 
 
 def load_or_build(settings: Settings, progress: Callable[[str], None]) -> Predictor:
@@ -43,8 +49,16 @@ def load_or_build(settings: Settings, progress: Callable[[str], None]) -> Predic
     Args:
         settings: what to load.
         progress: called with a line a step where an engine is to be built.
+
+    Raises:
+        BusyError: it can be had at another time; also where ``auto`` would do without it.
+        Exception: as of ``load_or_build_apart``.
     """
-    return _warm(load_or_build_apart(progress, **_options(settings)), settings)
+    predictor = load_or_build_apart(progress, **_options(settings))
+    if _is_stand_in(predictor):
+        predictor.close()
+        raise BusyError(predictor.engine.reason)
+    return _warm(predictor, settings)
 
 
 def aside(load: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
@@ -53,8 +67,8 @@ def aside(load: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
         result: T | Exception
         try:
             result = load()
-        except Exception as error:
-            result = error
+        except Exception as error:   # whose frames would keep what it took of a GPU
+            result = error.with_traceback(None)
         done(result)
 
     Work(work, name='load_model').start()
@@ -84,6 +98,11 @@ def _warm(predictor: Predictor, settings: Settings) -> Predictor:
         predictor.close()
         raise
     return predictor
+
+
+def _is_stand_in(predictor: Predictor) -> bool:
+    """Tell whether its engine was taken as one on the GPU was only busy."""
+    return BUSY in predictor.engine.reason and predictor.engine.full_name not in AUTO_GPU
 
 
 def _silent(line: str) -> None:

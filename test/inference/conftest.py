@@ -53,7 +53,7 @@ def trt(monkeypatch, library, tmp_path):
     monkeypatch.setenv('DEMT_CACHE', str(tmp_path / 'cache'))
     # What another process builds is there at the next picture.
     monkeypatch.setattr(tensorrt_picture, 'Work', AtOnce)
-    monkeypatch.setattr(tensorrt_picture, 'run_apart', lambda name, order, say: (
+    monkeypatch.setattr(tensorrt_picture, 'run_apart', lambda name, order, say, *rest: (
         tensorrt_picture.build_plan(json.loads(json.dumps(order)), say)))
     yield module
     sys.modules.pop(NAME, None)

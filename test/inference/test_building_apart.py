@@ -15,6 +15,7 @@ pytest.importorskip('onnxruntime')
 
 from demt_perception.inference import apart, building_apart, EngineError, engines
 from demt_perception.inference.building_apart import load_or_build_apart
+from demt_perception.inference.engines import BusyError
 from demt_perception.model_card import file_sha256, load_card, save_card
 
 
@@ -102,6 +103,21 @@ def test_what_auto_chose_in_another_process_is_what_this_one_loads(order):
     assert predictor.engine.full_name == 'openvino'
     assert predictor.engine.reason.startswith('fastest that works; ')
     assert predictor.engine.reason.endswith('kept for the next start')
+
+
+def test_a_gpu_that_is_lost_to_the_other_process_is_only_busy_here(order, tmp_path, monkeypatch):
+    """Another try may do; the end of this process, as where the GPU is lost to it, need not be."""
+    (tmp_path / 'losing.py').write_text(
+        'from demt_perception.inference.apart import serve\n'
+        'from demt_perception.inference.engines import LostError\n'
+        'def work(order, say):\n'
+        '    raise LostError("unspecified launch failure")\n'
+        'serve(work)\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(building_apart, '__name__', 'losing')
+    with pytest.raises(BusyError, match='unspecified launch failure') as told:
+        load_or_build_apart(lambda line: None, **order)
+    assert type(told.value) is BusyError
 
 
 def test_the_builder_ends_with_its_parent(order, folder):

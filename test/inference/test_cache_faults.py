@@ -132,13 +132,28 @@ def test_one_killed_while_writing_leaves_no_half_entry(folder):
     assert get() == 'loaded from the cache'
 
 
-def test_what_killed_a_process_is_not_loaded_again(folder):
-    get()
+def die_loading():
     process = start(more='bytes = lambda payload: os._exit(139)')
     process.communicate(timeout=60)
     assert process.returncode == 139
-    assert '(a process died while loading it)' in get()
+
+
+def test_what_killed_two_processes_in_a_row_is_not_loaded_again(folder):
+    get()
+    die_loading()
+    die_loading()
+    assert '(2 processes in a row died while loading it)' in get()
     assert get() == 'loaded from the cache'
+
+
+def test_a_process_that_was_ended_while_it_loaded_deletes_nothing(folder):
+    """By SIGTERM, a watchdog, or its parent's end: the entry is as good as before."""
+    get()
+    before = entry_in(folder).stat().st_ino
+    for _ in range(2):
+        die_loading()
+        assert get() == 'loaded from the cache', 'which also forgets the death'
+    assert entry_in(folder).stat().st_ino == before
 
 
 def test_full_disk(folder):

@@ -7,7 +7,12 @@ import pytest
 onnxruntime = pytest.importorskip('onnxruntime')
 
 from demt_perception.inference import EngineError, engines, Predictor
-from demt_perception.inference.engines import create_engine, NotBuiltError
+from demt_perception.inference.engines import (
+    BusyError,
+    create_engine,
+    LostError,
+    NotBuiltError,
+)
 from demt_perception.inference.engines import onnxruntime as engine
 from demt_perception.inference.engines.building import Build
 
@@ -41,6 +46,46 @@ def test_what_its_gpu_needs_built_is_waited_for_and_the_cpu_not_settled_for(grap
     again = create_engine(name, graph, SHAPE, 1, 'f32', ONLY_CACHED)
     assert again.device.endswith('(cuda)')
     assert 'as chosen before' in again.reason
+
+
+@pytest.fixture
+def cuda_fails(cuda, monkeypatch):
+    """Return a function: what a session on CUDA fails with from then on."""
+    session = engine._session
+
+    def set_error(error):
+        def fail(graph, shape, threads, device):
+            if device == 'cuda':
+                raise error
+            return session(graph, shape, threads, device)
+
+        monkeypatch.setattr(engine, '_session', fail)
+
+    return set_error
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'auto'])
+def test_a_gpu_that_is_busy_is_waited_for_where_its_engine_is_in_the_cache(
+        graph, cuda_fails, name):
+    """Another one in the cache, OpenVINO say, is not to take its place for good."""
+    create_engine('auto', graph, SHAPE, 1, 'f32').close()
+    create_engine('openvino', graph, SHAPE, 1, 'f32').close()
+    cuda_fails(BusyError('out of memory'))
+    with pytest.raises(BusyError, match='out of memory'):
+        create_engine(name, graph, SHAPE, 1, 'f32', ONLY_CACHED)
+    chosen = create_engine(name, graph, SHAPE, 1, 'f32')
+    assert ', busy now: out of memory' in chosen.reason, 'who builds is told, and served'
+    assert not chosen.device.endswith('(cuda)')
+    chosen.close()
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'auto'])
+@pytest.mark.parametrize('build', [None, ONLY_CACHED])
+def test_a_lost_gpu_is_told_whatever_else_could_be_taken(graph, cuda_fails, name, build):
+    create_engine('auto', graph, SHAPE, 1, 'f32').close()
+    cuda_fails(LostError('illegal memory access'))
+    with pytest.raises(LostError):
+        create_engine(name, graph, SHAPE, 1, 'f32', build)
 
 
 def test_another_predictor_like_it_runs_on_the_device_that_auto_chose(free_model, cuda, any_batch):

@@ -14,6 +14,8 @@ from demt_perception.inference.engines import create_engine, EngineError
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.precision import settle, SPEED_UP, speed_up, Trial
 from demt_perception.inference.external_data import has_external_data
+from demt_perception.inference.models import DEFAULT_MODEL, find_model
+from demt_perception.inference.parity import trouble
 
 SHAPE = (1, 3, 96, 160)
 WITHOUT = """
@@ -167,6 +169,7 @@ class Compared(Trial):
 
     def __init__(self):
         self.inputs, self.against, self._limits = [None], 'a clock', {}
+        self._quantised = False
         self._progress, self._wanted = lambda line: None, [Clock('f32').run(None)]
 
 
@@ -190,6 +193,39 @@ def test_a_precision_asked_for_outside_the_limits_is_an_error():
     assert made[0].closed
     with pytest.raises(EngineError, match='no precision is close enough'):
         settle('auto', ['f16', 'f32'], lambda name: Clock(name, 0, 0.2), Compared)
+
+
+def test_f32_is_held_to_rounding_and_not_to_the_limits_of_lower_precisions():
+    """An engine that samples at the nearest pixel is off by as little: see ``parity.py``."""
+    with pytest.raises(EngineError, match=r'f32 is .*want at most 0.10%\): use another engine'):
+        settle('f32', ['f16', 'f32'], lambda name: Clock(name, 0, 0.003), Compared)
+    with pytest.raises(EngineError, match=r'no precision is close enough: .*TF32'):
+        settle('auto', ['f32'], lambda name: Clock(name, 0, 0.003), Compared)
+    engine, _ = settle('auto', ['f16', 'f32'], lambda name: Clock(name, 0, 0.003), Compared)
+    assert engine.precision == 'f16'
+    quantised = Compared()
+    quantised._quantised = True   # its f32 is that of what is not in int8
+    settle('f32', ['f32'], lambda name: Clock(name, 0, 0.003), lambda: quantised)
+
+
+def test_an_engine_that_samples_at_the_nearest_pixel_is_seen():
+    onnx = pytest.importorskip('onnx', reason='changes the graph')
+    onnxruntime = pytest.importorskip('demt_perception.inference.engines.onnxruntime')
+    graph = (find_model(DEFAULT_MODEL) / 'model.onnx').read_bytes()
+    model, changed = onnx.load_from_string(graph), 0
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == 'GridSample' and attribute.name == 'mode':
+                attribute.s, changed = b'nearest', changed + 1
+    assert changed
+    trial = Trial(graph, SHAPE, 1, Build())
+    right, wrong = (onnxruntime.load_cpu(content, SHAPE, 1, '')
+                    for content in (graph, model.SerializeToString()))
+    assert not trouble(trial.figures(right, None))
+    outside = trouble(trial.figures(wrong, None))
+    assert 'depth' in outside and 'normals' in outside
+    wrong.precision = 'f16'
+    assert not trouble(trial.figures(wrong, None))
 
 
 def test_without_onnxruntime_the_engine_s_own_f32_is_the_reference(graph, monkeypatch):

@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -140,6 +141,38 @@ def test_an_engine_that_fails_on_a_batch_is_closed(
     assert len(closed) == 1 and closed[0] is not predictor.engine
     assert predictor.together == 1
     assert len(predictor.predict_batch([bgr, bgr])) == 2
+
+
+@pytest.mark.parametrize('error', [None, RuntimeError('CUDA error: unspecified launch failure')])
+def test_a_closed_torch_engine_gives_the_memory_of_its_gpu_back(monkeypatch, error):
+    """Torch keeps what is freed for itself, until it is told to: when all of it is."""
+    torch = pytest.importorskip('torch', reason='pip install torch')
+    from demt_perception.inference.engines.torch import TorchEngine
+
+    class Image:
+        device, shape = torch.device('cuda'), SHAPE
+
+    def graph(image):
+        raise AssertionError
+
+    def empty_cache():
+        seen.append([one() for one in held])
+        if error:
+            raise error
+
+    parts, seen = [graph, Image(), torch.empty(1)], []
+    held = [weakref.ref(part) for part in parts]
+    monkeypatch.setattr(torch, 'empty_like', lambda *_, **__: parts.pop())
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'some GPU')
+    monkeypatch.setattr(torch.cuda, 'empty_cache', empty_cache)
+    engine = TorchEngine(parts[0], [], parts[1], 'f32', '')
+    parts.clear()
+    del graph
+    engine.close()
+    engine.close()
+    assert seen == [[None, None, None]]
+    with pytest.raises(EngineError, match='closed'):
+        engine.run(np.zeros(SHAPE, np.float32))
 
 
 def test_a_closed_predictor_keeps_no_picture(tiny_model):

@@ -28,6 +28,18 @@ def test_classes_are_a_share():
         'semantic 96.0% alike, want at least 97.0%')
 
 
+def test_limits_of_f32_hold_where_they_are_narrower():
+    def limit(name, exact, **limits):
+        both = [{name: np.ones((1, 2, 2), np.uint8 if name == 'semantic' else np.float32)}]
+        figure, = compare(both, both, limits, exact)
+        return figure.limit
+
+    assert (limit('depth', False), limit('depth', True)) == (0.05, 1e-3)
+    assert (limit('semantic', False), limit('semantic', True)) == (0.95, 0.99)
+    assert limit('depth', True, depth=0.5) == limit('depth', True)
+    assert (limit('depth', True, depth=1e-5), limit('semantic', True, semantic=1)) == (1e-5, 1)
+
+
 def test_depth_is_relative():
     wanted = np.array([[[1, 10, 100]]], np.float32)
     assert one('depth', wanted, wanted * 1.02).value == pytest.approx(0.02, rel=1e-3)

@@ -16,6 +16,7 @@ from demt_perception.inference.engines import BusyError, create_engine, cuda, Lo
 from demt_perception.inference.engines.cuda_errors import LOST_CODES, of_code, of_words
 from demt_perception.inference.engines.onnxruntime import OnnxRuntimeEngine
 from demt_perception.inference.engines.precision import settle
+from demt_perception.inference.engines.tensorrt_build import logger
 
 # TensorRT-RTX keeps no timings, and says so.
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning')
@@ -103,6 +104,38 @@ def test_a_precision_that_is_out_of_memory_is_not_refused_for_good():
     assert made == ['f16']
 
 
+def test_a_precision_for_whose_building_memory_is_short_is_not_refused_for_good(
+        graph, driver, trt, monkeypatch, tmp_path):
+    """TensorRT says so among other things, and gives no plan."""
+    def refuse(builder, network, config):
+        log = logger(trt)
+        for said in ('[resize::133] Error Code 2: OutOfMemory (Requested size was 9 bytes)',
+                     'Error Code 10: Could not find any implementation for node {conv}'):
+            log.log(trt.ILogger.Severity.ERROR, said)
+
+    with monkeypatch.context() as short:
+        short.setattr(trt.Builder, 'build_serialized_network', refuse)
+        with pytest.raises(BusyError, match=r'cannot build .*OutOfMemory.*close what else uses'):
+            create_engine('tensorrt', graph, SHAPE, 1)
+    assert not list((tmp_path / 'cache').glob('*.engine')), 'nothing was chosen'
+    engine = create_engine('tensorrt', graph, SHAPE, 1)
+    assert 'not f16' not in engine.reason
+    engine.close()
+
+
+def test_a_graph_that_the_parser_has_no_memory_for_is_not_refused_for_good(
+        graph, driver, trt, monkeypatch):
+    class Said:
+        def desc(self):
+            return 'out of memory'
+
+    monkeypatch.setattr(trt.OnnxParser, 'parse', lambda self, model: False)
+    monkeypatch.setattr(trt.OnnxParser, 'num_errors', 1)
+    monkeypatch.setattr(trt.OnnxParser, 'get_error', lambda self, index: Said())
+    with pytest.raises(BusyError, match='refuses the graph'):
+        create_engine('tensorrt', graph, SHAPE, 1)
+
+
 @pytest.mark.parametrize(('said', 'kind'), [
     ('CUDA out of memory. Tried to allocate 2.00 GiB', BusyError),
     ('bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 9', BusyError),
@@ -111,15 +144,48 @@ def test_a_precision_that_is_out_of_memory_is_not_refused_for_good():
     ('CUDA failure 700: an illegal memory access was encountered ; GPU=0', LostError),
     ('CUDA error: unspecified launch failure', LostError),
     ('CUDA error: device-side assert triggered', LostError),
+    ('CUDA error: context is destroyed', LostError),
+    ('CUDA error: tensor memory not completely freed', LostError),
+    ('CUDA error: the MPS client has been terminated by the server', LostError),
+    ('Invalid access of peer GPU memory over nvlink or a hardware error', LostError),
+    ('CUDA error: an async error has occured in external entity outside of CUDA', LostError),
     ('shapes cannot be multiplied', EngineError)])
 def test_the_words_of_libraries(said, kind):
-    assert type(of_words(said)) is kind
+    assert type(of_words(said)) is type(of_words(said, 'export it again')) is kind
+
+
+@pytest.mark.parametrize('said', [
+    'CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(handle)`',
+    'cuDNN error: CUDNN_STATUS_EXECUTION_FAILED', 'CUDA error: unknown error',
+    'CUDA failure 999: unknown error ; GPU=0'])
+def test_words_that_only_at_work_say_that_the_gpu_is_lost(said):
+    """While loading it may be a kernel that this GPU cannot run: another precision may go."""
+    assert type(of_words(said)) is LostError
+    assert type(of_words(said, 'export the model again')) is EngineError
 
 
 def test_the_codes_of_the_driver():
     assert {code for code in range(1000) if type(of_code(code, '')) is LostError} == LOST_CODES
-    assert {700, 716, 717, 718, 719} <= LOST_CODES
-    assert not {1, 2, 100, 701, 801, 999} & LOST_CODES
+    assert {226, 700, 709, 716, 717, 718, 719, 721, 810} <= LOST_CODES
+    assert not {1, 2, 100, 701, 801, 805, 999} & LOST_CODES
+
+
+def test_an_unknown_error_of_the_driver_is_a_lost_gpu_only_where_it_was_at_work(
+        graph, driver, trt):
+    """When cuInit says it, after a suspend for one, the driver may come back."""
+    assert type(of_code(999, '')) is BusyError
+    engine = create_engine('tensorrt', graph, SHAPE, 1, 'f32')
+    driver.host_break(999)
+    with pytest.raises(LostError, match='cuStreamSynchronize failed'):
+        engine.run(np.zeros(SHAPE, np.float32))
+    engine.close()
+
+
+def test_a_driver_that_is_too_old_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(cuda, 'LIBRARY', 'libm.so.6')   # which has none of its calls
+    with pytest.raises(EngineError, match=r'CUDA 11\.4 or newer') as told:
+        cuda.Device()
+    assert not isinstance(told.value, BusyError)
 
 
 def test_what_onnxruntime_says_of_a_lost_gpu_is_understood():

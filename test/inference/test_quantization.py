@@ -1,5 +1,6 @@
 """Int8: what is imitated is what happens, limits hold, and cards do not lie."""
 
+import math
 import sys
 
 import numpy as np
@@ -16,7 +17,7 @@ from demt_perception.inference import EngineError, Predictor
 from demt_perception.inference.engines import create_engine, tensorrt_build
 from demt_perception.inference.engines.building import is_quantised
 from demt_perception.inference.engines.onnxruntime import load_cpu
-from demt_perception.inference.parity import Check
+from demt_perception.inference.parity import Check, Figure, MEASURES
 from demt_perception.inference.quantization.choosing import choose, share, Switchboard
 from demt_perception.inference.quantization.quantize import quantize, TOOLS
 from demt_perception.inference.quantization.switched import layers, rounded
@@ -130,6 +131,15 @@ def test_a_tool_that_is_not_there_names_its_command(images, monkeypatch):
 def test_limits_that_nothing_can_hold_are_an_error(images):
     with pytest.raises(EngineError, match='not one layer'):
         quantize(network(), images, {'depth': 1e-9}, 1, lambda line: None)
+
+
+def test_an_output_that_is_nan_is_beyond_any_limit_wherever_it_stands():
+    good = Figure('semantic', 0.99, 0.95, MEASURES['classes'])
+    bad = [Figure('depth', math.nan, 0.05, MEASURES['scalar']),
+           Figure('semantic', math.nan, 0.95, MEASURES['classes'])]
+    assert share([good]) == pytest.approx(0.2)
+    for one in bad:
+        assert share([good, one]) == share([one, good]) == math.inf
 
 
 @pytest.mark.parametrize(('kind', 'channel'), [('Conv', 0), ('ConvTranspose', 1), ('MatMul', 3)])

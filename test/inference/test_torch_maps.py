@@ -61,6 +61,48 @@ def test_normals_are_of_length_one_or_nothing(seed, small, size):
     assert not seen[nothing & (np.linalg.norm(seen, axis=2) < 0.5)].any()
 
 
+WITHOUT_MEMORY = [
+    torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 8.00 MiB'),
+    RuntimeError('CUDA error: out of memory')]   # pinned memory, which is the host's
+
+
+@pytest.mark.parametrize('error', WITHOUT_MEMORY)
+@pytest.mark.parametrize('step', ['_up', '_down'])
+def test_where_there_is_no_memory_for_one_the_cpu_makes_it_and_says_so_once(
+        monkeypatch, caplog, error, step):
+    maps, size, rng = TorchMaps('cpu'), (9, 14), np.random.default_rng(0)
+    plane, raw = rng.random((5, 7), np.float32), rng.normal(size=(3, 5, 7)).astype(np.float32)
+    holes = np.where(plane > 0.7, np.nan, plane).astype(np.float32)
+    calls = [('linear', plane), ('nearest', plane), ('probability', plane), ('share_color', plane),
+             ('normals_color', raw), ('depth', plane), ('depth', holes), ('normals', raw)]
+
+    def fail(*arguments):
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr(TorchMaps, step, fail)
+        for name, values in calls:
+            np.testing.assert_array_equal(
+                getattr(maps, name)(values, size), getattr(postprocess, name)(values, size))
+    assert caplog.text.count('outputs are made on the CPU') == 1
+    on_cpu = []
+    monkeypatch.setattr(postprocess, 'linear', lambda *_: on_cpu.append(1))
+    close(maps.linear(plane, size), MAPS.linear(plane, size), 0)
+    assert not on_cpu, 'the GPU is tried again'
+
+
+@pytest.mark.parametrize('error', [
+    RuntimeError('CUDA error: an illegal memory access was encountered'),
+    RuntimeError('shapes do not fit')])
+def test_what_is_no_lack_of_memory_is_told(monkeypatch, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(TorchMaps, '_up', fail)
+    with pytest.raises(RuntimeError, match=str(error)):
+        TorchMaps('cpu').linear(np.ones((2, 2), np.float32), (4, 4))
+
+
 def test_every_output_of_a_model(tiny_model):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (180, 320, 3), np.uint8)

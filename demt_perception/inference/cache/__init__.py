@@ -30,6 +30,10 @@ LOADED = 'loaded from the cache'
 
 T = TypeVar('T')
 
+MARK, DEATHS = b'loading', 2
+"""What a process that died while it loaded an entry leaves, and how often in a row until the entry
+counts as damaged: the first may have been ended from outside, and building takes minutes."""
+
 TIMEOUT = 1800.0
 """Seconds to wait for another process that builds the same: the slowest builds take 20 minutes."""
 
@@ -87,8 +91,8 @@ def _load(
 ) -> tuple[list[T], str]:
     """Return the engine in a list, or an empty one and why what is there was of no use."""
     try:
-        if lock is not None and os.fstat(lock).st_size:
-            raise DamagedError('a process died while loading it')
+        if lock is not None and os.fstat(lock).st_size >= DEATHS * len(MARK):
+            raise DamagedError(f'{DEATHS} processes in a row died while loading it')
         payload = read_entry(folder, key)
         with _marked(lock):
             return [load(payload)], ''
@@ -107,16 +111,16 @@ def _load(
 
 @contextlib.contextmanager
 def _marked(lock: int | None) -> Iterator[None]:
-    """Leave a mark in the lock file if the process dies meanwhile.
+    """Leave one more mark in the lock file if the process dies meanwhile.
 
-    Where a driver has changed without telling, loading may crash: the next start must not repeat
-    that.
+    Where a driver has changed without telling, loading may crash: starts must not repeat that for
+    ever.
     """
     if lock is None:
         yield
         return
     with contextlib.suppress(OSError):  # a full disk
-        os.pwrite(lock, b'loading', 0)
+        os.pwrite(lock, MARK, os.fstat(lock).st_size)
     try:
         yield
     finally:

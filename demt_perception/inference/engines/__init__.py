@@ -52,6 +52,10 @@ class LostError(BusyError):
     """After this error of the GPU only another process can use it."""
 
 
+BUSY = 'busy now'
+"""What the reason of an engine says that was taken for want of a better one which is only busy."""
+
+
 class Engine(Protocol):
     """A loaded graph, ready to run. One run at a time.
 
@@ -126,6 +130,9 @@ def create_engine(
 
     Raises:
         NotBuiltError: ``build.only_cached``, and the cache has none.
+        BusyError: it, or with ``build.only_cached`` the one that ``auto`` wants, works at another
+            time.
+        LostError: another process has to try; whatever else ``auto`` could take.
         EngineError: an argument is not valid, the engine is not installed, refuses the graph or
             cannot calculate in the precision, or is too far off in it.
     """
@@ -151,11 +158,21 @@ def create_engine(
         kind, _, device = candidate.partition(':')
         try:
             return _load(kind, order._replace(device=device), why)
-        except NotBuiltError:
-            raise
         except EngineError as error:
-            failures.append(f'not {candidate}: {error}')
+            failures.append(passed_over(candidate, error, order.build))
     raise EngineError('no engine works: ' + '; '.join(failures))
+
+
+def passed_over(name: str, error: EngineError, build: Build) -> str:
+    """Return why the next engine is tried; raise the error where this one is to be waited for.
+
+    That is where it is to be built first, and where it would serve from the cache but is busy:
+    another one would stay in its place. A lost GPU is lost to the next engine on it, too.
+    """
+    busy = isinstance(error, BusyError)
+    if isinstance(error, NotBuiltError | LostError) or (busy and build.only_cached):
+        raise error
+    return f'not {name}, {BUSY}: {error}' if busy else f'not {name}: {error}'
 
 
 class Order(NamedTuple):

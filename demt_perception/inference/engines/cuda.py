@@ -58,13 +58,15 @@ class Device:
 
         Raises:
             BusyError: there is no driver, or no GPU that it can use.
+            EngineError: the driver is too old.
         """
         try:
             self._cuda = ctypes.CDLL(LIBRARY)
             for name, arguments in SIGNATURES.items():
                 getattr(self._cuda, name).argtypes = arguments
         except (OSError, AttributeError) as error:
-            raise BusyError(
+            # An old one stays old: nobody is to wait for it.
+            raise (BusyError if isinstance(error, OSError) else EngineError)(
                 f'no NVIDIA driver of CUDA 11.4 or newer ({error}): install it and check '
                 'nvidia-smi, in a container start it with --gpus all (a Jetson: --runtime '
                 'nvidia), or use another engine') from error
@@ -182,7 +184,7 @@ class Device:
         text = c_char_p()
         self._cuda.cuGetErrorString(code, byref(text))
         said = (text.value or b'unknown').decode(errors='replace')
-        raise of_code(code, f'{name} failed: {said} ({code})')
+        raise of_code(code, f'{name} failed: {said} ({code})', name == 'cuStreamSynchronize')
 
 
 def _driver_release() -> str:

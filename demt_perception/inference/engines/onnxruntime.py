@@ -6,7 +6,7 @@ import onnxruntime
 from demt_perception.inference.conversion import converted
 from demt_perception.inference.cpu import cpu_name, gpu_name
 from demt_perception.inference.cutting import free_dimensions
-from demt_perception.inference.engines import EngineError, NotBuiltError, Order
+from demt_perception.inference.engines import EngineError, Order, passed_over
 from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.grid_sample import with_old_name
 from demt_perception.inference.engines.precision import load_chosen
@@ -70,12 +70,10 @@ def load_order(order: Order, why: str) -> OnnxRuntimeEngine:
     for device in devices:
         try:
             return _load_on(device, order, '; '.join([why, *failures]))
-        except NotBuiltError:   # the right one is to be built, not another to be taken
-            raise
         except EngineError as error:
             if device == devices[-1]:
                 raise
-            failures.append(f'not on {device}: {error}')
+            failures.append(passed_over(f'on {device}', error, order.build))
     raise EngineError(f'onnxruntime {onnxruntime.__version__} has no device that is of use, it '
                       f'has {", ".join(there)}: pip install onnxruntime')
 

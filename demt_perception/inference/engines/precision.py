@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from demt_perception import __version__
 from demt_perception.inference.cache import cached, EngineKey, LOADED
 from demt_perception.inference.cpu import gpu_name
 from demt_perception.inference.engines import (
@@ -24,8 +25,17 @@ from demt_perception.inference.parity import compare, Figure, MEASURES, trouble
 SPEED_UP = 1.15
 """Slower than this many times the speed of f32, a lower precision is not worth its rounding."""
 
-RULES = {'speed up': SPEED_UP, **{kind: measure.limit for kind, measure in MEASURES.items()}}
+RULES = {'speed up': SPEED_UP, **{kind: measure.limit for kind, measure in MEASURES.items()},
+         **{f'{kind} in f32': measure.exact for kind, measure in MEASURES.items()}}
 """All of them: where one changes, what was chosen by it is chosen again."""
+
+CONVERSION = 1
+"""One more whenever the graphs that ``conversion/`` makes, or what torch makes of graphs, change:
+what was compared is no more. A release counts as a change in any case."""
+
+WRONG = ('use another engine, or, where this one takes TF32 for f32 (onnxruntime:tensorrt), set '
+         'NVIDIA_TF32_OVERRIDE=0')
+"""What helps where f32 is too far off: no limit of a card widens those of f32."""
 
 ROUNDS, SECONDS = 7, 3.0
 
@@ -45,6 +55,7 @@ class Trial:
         """Run onnxruntime on the pictures, where it is installed and takes the graph."""
         self.inputs = build.check.inputs(shape)
         self._limits = build.check.limits
+        self._quantised = is_quantised(graph)   # whose f32 is that of what is not in int8
         self._progress = build.progress
         self.against = ''
         try:
@@ -59,7 +70,7 @@ class Trial:
         engine.close()
 
     def figures(self, engine: Engine, exact: Callable[[], Engine]) -> list[Figure]:
-        """Return how far an engine is off.
+        """Return how far an engine is off; one in f32 only rounds, and has limits of its own.
 
         Args:
             engine: to judge.
@@ -74,7 +85,8 @@ class Trial:
                     other.close()
             self.against = f'{other.name} {other.precision}'
         self._progress(f'comparing {engine.name} {engine.precision} with {self.against}')
-        return compare(self._wanted, [engine.run(image) for image in self.inputs], self._limits)
+        return compare(self._wanted, [engine.run(image) for image in self.inputs], self._limits,
+                       engine.precision == 'f32' and not self._quantised)
 
 
 def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
@@ -114,10 +126,11 @@ def settle(asked: str, candidates: Sequence[str], make: Callable[[str], E],
         engine.close()
         text = f'{precision} is too far off {seen.against} ({outside})'
         if asked != 'auto':
-            raise EngineError(f'{engine.name}: {text}: use precision auto or {candidates[-1]}, or '
-                              "widen the limits on the model's card")
+            remedy = WRONG if asked == 'f32' else (
+                f"use precision auto or {candidates[-1]}, or widen the limits on the model's card")
+            raise EngineError(f'{engine.name}: {text}: {remedy}')
         refuse(text, refused)
-    raise EngineError('no precision is close enough: ' + ', '.join(refused))
+    raise EngineError(f'no precision is close enough: {", ".join(refused)}: {WRONG}')
 
 
 def load_chosen(order: Order, name: str, version: str, candidates: Sequence[str],
@@ -136,7 +149,8 @@ def load_chosen(order: Order, name: str, version: str, candidates: Sequence[str]
     key = EngineKey(
         graph_sha256=hashlib.sha256(order.graph).hexdigest(), engine=f'{name} choice',
         version=version, device=gpu_name(), capabilities='', precision=order.precision,
-        shape=order.shape, options={**RULES, **order.build.rules})
+        shape=order.shape, options={**RULES, 'package': __version__, 'conversion': CONVERSION,
+                                    **order.build.rules})
     made: list[E] = []
     rebuilt: dict[str, E] = {}
 

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from demt_perception.inference.engines import EngineError
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.engines.grid_sample import sample_linearly
 
 WORKSPACE = 2 << 30
@@ -37,6 +38,7 @@ def build(trt: Any, graph: bytes, shape: tuple[int, ...], exact: bool = True,
         timing: what an earlier build learned; b'' for none.
 
     Raises:
+        BusyError: there is too little memory now.
         EngineError: TensorRT refuses the graph or finds no way to run it.
     """
     log = logger(trt)
@@ -47,7 +49,7 @@ def build(trt: Any, graph: bytes, shape: tuple[int, ...], exact: bool = True,
     parser = trt.OnnxParser(network, log)
     if not parser.parse(graph):
         said = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise EngineError(_text(trt, 'refuses the graph', said or log.said))
+        raise _error(trt, 'refuses the graph', said or log.said)
     sample_linearly(trt, network, graph)
     if network.num_inputs != 1:
         raise EngineError(f'the graph has {network.num_inputs} inputs, want one, image: '
@@ -73,7 +75,7 @@ def build(trt: Any, graph: bytes, shape: tuple[int, ...], exact: bool = True,
         config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(_text(trt, 'cannot build the engine', log.said))
+        raise _error(trt, 'cannot build the engine', log.said)
     learned = config.get_timing_cache()
     return bytes(plan), bytes(learned.serialize()) if learned is not None else b''
 
@@ -125,7 +127,8 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     return Monitor()
 
 
-def _text(trt: Any, what: str, said: list[str]) -> str:
-    reasons = ' | '.join(' '.join(line.split()) for line in said[-3:]) or 'it does not say why'
-    return (f'TensorRT {trt.__version__} {what} ({reasons}); export the model again with --engine '
-            'tensorrt, free memory of the GPU, or use engine onnxruntime')
+def _error(trt: Any, what: str, said: list[str]) -> EngineError:
+    reasons = ' | '.join(' '.join(line.split()) for line in said[-5:]) or 'it does not say why'
+    return of_words(f'TensorRT {trt.__version__} {what} ({reasons})',
+                    'export the model again with --engine tensorrt, free memory of the GPU, or '
+                    'use engine onnxruntime')

@@ -7,12 +7,18 @@ their plan, and for good where there is none to be had.
 
 from collections.abc import Sequence
 import logging
+import time
 from typing import Any
 
 import numpy as np
 
 from demt_perception.inference.apart import cache_is_on, run_apart, Say, serve
-from demt_perception.inference.engines import EngineError, LostError, NotBuiltError
+from demt_perception.inference.engines import (
+    BusyError,
+    EngineError,
+    LostError,
+    NotBuiltError,
+)
 from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.cuda import Device
 from demt_perception.inference.engines.picture import picture_graph, SIZES
@@ -21,6 +27,15 @@ from demt_perception.inference.engines.tensorrt_run import Runner
 from demt_perception.inference.preprocess import Preprocessor
 from demt_perception.inference.spare_threads import Work
 from demt_perception.model_card import ModelCard
+
+PAUSE = 300.0
+"""Seconds until a plan for which the builder lacked memory is tried again."""
+
+MOST_OFF = 3.0
+"""Grey levels that a plan may be off the CPU's: that one's rounding makes up to 1.8, measured with
+four halvings, and the least of what was tried wrong, a resize off the centres of pixels, 7.6."""
+
+REMEDY = 'start again to have it tried once more'
 
 
 class Pictures:
@@ -41,7 +56,8 @@ class Pictures:
         self._card = card
         self._runners: dict[tuple[int, ...], Runner] = {}
         self._left: set[tuple[int, ...]] = set()    # to the CPU
-        self._asked: set[tuple[int, ...]] = set()   # of the other process
+        self._asked: dict[tuple[int, ...], str] = {}   # of the other process: what came of it
+        self._pause_ends = 0.0
         self._building: Work | None = None
         self._size = network.input.shape[2], network.input.shape[3]
         self._on_cpu = Preprocessor(card, self._size)
@@ -67,13 +83,14 @@ class Pictures:
         return self._network.input
 
     def close(self) -> None:
-        """Free what was prepared."""
+        """Free what was prepared; what is being built ends within a second."""
         self._network = None
         self._runners.clear()
 
     def _is_for_cpu(self, shape: tuple[int, ...]) -> bool:
         """Tell whether these are the CPU's now: for good, or while something is being built."""
         return shape in self._left or len(self._runners) >= SIZES or (
+            time.monotonic() < self._pause_ends) or (
             self._building is not None and self._building.is_alive())
 
     def _prepared(self, shape: tuple[int, ...], network: Runner) -> Runner | None:
@@ -84,44 +101,75 @@ class Pictures:
         try:
             with self._gpu.all_or_nothing():
                 built, _ = load_plan(self._trt, self._gpu, graph, (1, *shape), 'f32', order)
-                self._runners[shape] = Runner(
-                    self._trt, built, self._gpu, (1, *shape), network.address)
-            return self._runners[shape]
+                runner = Runner(self._trt, built, self._gpu, (1, *shape), network.address)
+                self._check(runner, network)
+            self._runners[shape] = runner
+            return runner
         except LostError:
             raise
-        except NotBuiltError as error:
+        except NotBuiltError:
             if shape in self._asked:
-                self._leave(shape, error)
+                self._leave(shape, 'what another process built for them is not found in the cache '
+                            f'({self._asked[shape]}); {REMEDY}')
             else:
-                self._asked.add(shape)
+                self._asked[shape] = ''
                 self._building = Work(self._build, shape, name='prepare_pictures')
                 self._building.start()
         except EngineError as error:
-            self._leave(shape, error)
+            self._leave(shape, f'{error}')
         return None
+
+    def _check(self, runner: Runner, network: Runner) -> None:
+        """Refuse a plan that makes something else of a picture than the CPU does.
+
+        Nobody would see it from the outputs: they stay close, and no engine is compared on it.
+        """
+        noise = np.random.default_rng(0).integers(0, 256, runner.input.shape[1:], np.uint8)
+        runner.upload(noise[None])
+        runner.enqueue()
+        seen = np.empty(network.input.shape, network.input.dtype)
+        self._gpu.download(network.address, seen)
+        self._gpu.wait()
+        off = np.abs(seen - self._on_cpu(noise)).max((0, 2, 3)) * self._card.std
+        if not off.max() <= MOST_OFF:   # NaN, too
+            raise EngineError(
+                f"TensorRT's are off by {off.max():.0f} grey levels, want at most {MOST_OFF:g}: "
+                'update TensorRT and the driver')
 
     def _build(self, shape: tuple[int, ...]) -> None:
         try:
-            run_apart(__name__, {'shape': shape, 'size': self._size, 'mean': self._card.mean,
-                                 'std': self._card.std}, lambda line: None)
-        except EngineError as error:
-            self._leave(shape, error)
+            self._asked[shape] = run_apart(
+                __name__, {'shape': shape, 'size': self._size, 'mean': self._card.mean,
+                           'std': self._card.std}, lambda line: None,
+                lambda: self._network is not None, REMEDY)
+        except BusyError as error:
+            self._pause_ends = time.monotonic() + PAUSE
+            del self._asked[shape]
+            self._say(shape, f'for {PAUSE:g} s: {error}')
+        except Exception as error:
+            if self._network is not None:
+                self._leave(shape, f'{error}')
 
-    def _leave(self, shape: tuple[int, ...], error: EngineError) -> None:
+    def _leave(self, shape: tuple[int, ...], why: str) -> None:
         self._left.add(shape)
+        self._say(shape, why)
+
+    def _say(self, shape: tuple[int, ...], why: str) -> None:
         logging.getLogger(__name__).warning(
-            f'pictures of {shape[1]}x{shape[0]} are prepared on the CPU: {error}')
+            f'pictures of {shape[1]}x{shape[0]} are prepared on the CPU: {why}')
 
 
-def build_plan(order: dict[str, Any], progress: Say) -> None:
-    """Build, in the other process, what makes pictures of one size ready, and keep it."""
+def build_plan(order: dict[str, Any], progress: Say) -> str:
+    """Build, in the other process, what makes pictures of one size ready; tell how it is kept."""
     import tensorrt as trt
 
     shape = tuple(order['shape'])
     device = Device()
     try:
-        load_plan(trt, device, _graph(shape, order['size'], order['mean'], order['std']),
-                  (1, *shape), 'f32', Build(progress=progress))
+        _, kept = load_plan(
+            trt, device, _graph(shape, order['size'], order['mean'], order['std']),
+            (1, *shape), 'f32', Build(progress=progress))
+        return kept
     finally:
         device.close()
 

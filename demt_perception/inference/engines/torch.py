@@ -84,10 +84,14 @@ class TorchEngine:
             raise of_words(f'torch failed on a frame: {error}') from error
 
     def close(self) -> None:
-        """Free graph and buffers."""
-        self._call = None
+        """Free graph and buffers, and give the GPU's memory back, which torch would keep."""
+        self._call = self._staging = None
         if self._picture is not None:   # which the predictor still holds
             self._picture.close()
+        if self._image.device.type == 'cuda':
+            self._image = torch.empty(0)
+            with contextlib.suppress(RuntimeError):   # of a lost GPU, say
+                torch.cuda.empty_cache()
 
     def _upload(self, image: np.ndarray) -> None:
         if self._staging is None:

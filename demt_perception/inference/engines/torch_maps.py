@@ -2,8 +2,13 @@
 
 The same functions as those of ``postprocess.py``: the small maps, tens of kilobytes, go up again,
 for the CPU has checked and masked them; what is large is made on the GPU and comes back by pinned
-memory, once. Values differ from the CPU's by rounding alone.
+memory, once. Values differ from the CPU's by rounding alone. Where the GPU has no memory left for
+one, the CPU makes that one.
 """
+
+from collections.abc import Callable
+import functools
+import logging
 
 import numpy as np
 import torch
@@ -11,8 +16,27 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from demt_perception.inference import postprocess
+from demt_perception.inference.engines import BusyError
+from demt_perception.inference.engines.cuda_errors import of_words
 from demt_perception.inference.postprocess import SHORTEST
 from demt_perception.inference.resize import Size
+
+Make = Callable[['TorchMaps', np.ndarray, Size], np.ndarray]
+
+
+def _or_on_cpu(make: Make) -> Make:
+    """Have ``postprocess`` do it where there is no memory for it, on the GPU or pinned."""
+    @functools.wraps(make)
+    def made(self: 'TorchMaps', small: np.ndarray, size: Size) -> np.ndarray:
+        try:
+            return make(self, small, size)
+        except RuntimeError as error:
+            if type(of_words(str(error))) is not BusyError:
+                raise
+            self._warn(str(error))
+        on_cpu: np.ndarray = getattr(postprocess, make.__name__)(small, size)
+        return on_cpu
+    return made
 
 
 class TorchMaps:
@@ -23,7 +47,16 @@ class TorchMaps:
         self._device = torch.device(device)
         self._places: dict[tuple[Size, Size], list[Tensor]] = {}
         self._stream = torch.cuda.Stream(self._device) if self._device.type == 'cuda' else None
+        self._warned = False
 
+    def _warn(self, why: str) -> None:
+        """Say once that the CPU made an output."""
+        if not self._warned:
+            logging.getLogger(__name__).warning(
+                f'outputs are made on the CPU as long as the GPU has no memory for them: {why}')
+        self._warned = True
+
+    @_or_on_cpu
     def linear(self, image: np.ndarray, size: Size) -> np.ndarray:
         """Return the image, hxw or hxwxc, at ``size``, interpolated."""
         with torch.inference_mode(), torch.cuda.stream(self._stream):
@@ -32,6 +65,7 @@ class TorchMaps:
                 large = large.round_().to(torch.uint8)
             return self._down(large, image.ndim)
 
+    @_or_on_cpu
     def nearest(self, image: np.ndarray, size: Size) -> np.ndarray:
         """Return the image, hxw or hxwxc, at ``size`` without any new value."""
         with torch.inference_mode(), torch.cuda.stream(self._stream):
@@ -49,6 +83,7 @@ class TorchMaps:
         """See ``postprocess.normals_color``."""
         return self.linear(postprocess.directions(raw), size)
 
+    @_or_on_cpu
     def depth(self, small: np.ndarray, size: Size) -> np.ndarray:
         """See ``postprocess.depth``."""
         invalid = np.isnan(small)
@@ -59,6 +94,7 @@ class TorchMaps:
             hole = self._nearest(self._up(invalid.view(np.uint8)), size)
             return self._down(large.masked_fill_(hole != 0, torch.nan), 2)
 
+    @_or_on_cpu
     def normals(self, raw: np.ndarray, size: Size) -> np.ndarray:
         """See ``postprocess.normals``."""
         nowhere = postprocess.no_direction(raw)
@@ -104,7 +140,7 @@ def gpu_maps() -> TorchMaps | None:
         maps = TorchMaps('cuda')
         maps.normals(np.ones((3, 2, 2), np.float32), (4, 4))
         maps.linear(np.ones((2, 2, 3), np.uint8), (4, 4))
-    except RuntimeError:   # a torch of another GPU's age, or no memory left: the CPU does it
+    except RuntimeError:   # a torch of another GPU's age: the CPU does it
         return None
     return maps
 

@@ -1,6 +1,7 @@
 """Which layers may be in int8: those that a network stands, found on real pictures."""
 
 from collections.abc import Callable, Mapping, Sequence
+import math
 
 import numpy as np
 import onnxruntime
@@ -52,9 +53,13 @@ class Switchboard:
 
 
 def share(figures: Sequence[Figure]) -> float:
-    """Return the error of the worst output as a share of what its limit allows."""
-    return max((1 - figure.value) / max(1 - figure.limit, 1e-9) if figure.measure.at_least
-               else figure.value / max(figure.limit, 1e-9) for figure in figures)
+    """Return the error of the worst output as a share of what its limit allows.
+
+    Infinite where one cannot be compared: ``max`` of a NaN and a number depends on their order.
+    """
+    shares = [(1 - figure.value) / max(1 - figure.limit, 1e-9) if figure.measure.at_least
+              else figure.value / max(figure.limit, 1e-9) for figure in figures]
+    return math.inf if any(map(math.isnan, shares)) else max(shares)
 
 
 def choose(board: Switchboard, allowed: float,
