@@ -22,6 +22,7 @@ import numpy as np
 from demt_perception.inference import DEFAULT_MODEL, Predictor
 from demt_perception.inference.self_check.learning import learn
 from demt_perception.inference.self_check.watch import Health, SelfCheck
+from demt_perception.inference.video_file import open_video
 from demt_perception.model_card import save_card
 
 PERIOD = 0.2
@@ -203,7 +204,7 @@ def _folder(folder: Path, every: int = 1) -> Iterator[tuple[str, np.ndarray]]:
 def _frames(video: Path, begin: float, end: float, every: int = 0,
             ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield (seconds, picture): every so many, or, where that is 0, those that are checked."""
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     if not count:
         raise SystemExit(f'{video} cannot be read as a video')

@@ -84,15 +84,22 @@ def write_sha256(path: Path) -> Path:
     return beside
 
 
-def check_publisher(path: Path, wanted: str) -> str:
-    """Return the SHA-256 of a file, once it is the one that its publisher names ('': any).
+def read_published(path: Path, wanted: str) -> tuple[bytes, str]:
+    """Return the content of a file, and its SHA-256, once that is what its publisher names.
+
+    As in ``read_verified``, the bytes verified are the bytes returned.
+
+    Args:
+        path: of the file.
+        wanted: SHA-256; '': any.
 
     Raises:
         HashError: it is another.
         OSError: the file cannot be read.
     """
-    seen = file_sha256(path)
+    content = read_file(path, MOST_WEIGHTS)
+    seen = hashlib.sha256(content).hexdigest()
     if wanted and seen != wanted.lower():
         raise HashError(f'{path} has SHA-256 {seen}, want {wanted}: it is not the file that was '
                         'published, or was cut off on the way; download it again')
-    return seen
+    return content, seen

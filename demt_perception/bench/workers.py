@@ -6,12 +6,12 @@ import json
 import os
 from pathlib import Path
 import subprocess
-import sys
 import time
 from typing import Any
 
 from demt_perception.bench.results import BenchError, Start
 from demt_perception.bench.worker import Job
+from demt_perception.child import python_command
 from demt_perception.inference.cpu import default_threads
 
 _LOG_TAIL = 5
@@ -42,7 +42,7 @@ class Worker:
         began = time.monotonic()
         with log.open('ab') as file:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', 'demt_perception.bench.worker', json.dumps(asdict(job))],
+                python_command('-m', 'demt_perception.bench.worker', json.dumps(asdict(job))),
                 env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file,
                 text=True)
         try:

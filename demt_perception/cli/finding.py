@@ -7,7 +7,8 @@ from importlib import metadata
 import re
 import signal
 import subprocess
-import sys
+
+from demt_perception.child import python_command
 
 NO_ANSWER = 'no answer within'
 """Begins what ``try_python`` says where it has waited long enough."""
@@ -46,16 +47,17 @@ def bad(text: str, remedy: str) -> Finding:
 
 
 def try_python(
-    *arguments: str, timeout: float = 120, environment: Mapping[str, str] | None = None,
+    option: str, what: str, *arguments: str, timeout: float = 120,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[bool, str]:
-    """Run this Python with arguments, e.g. ``-c``, code; return (good, output or why not).
+    """Run this Python, see ``python_command``; return (good, output or why not).
 
     In a process of its own, so that a library that crashes on import is a finding as well.
     """
     try:
         done = subprocess.run(
-            [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout,
-            env=environment, check=False)
+            python_command(option, what, *arguments), capture_output=True, text=True,
+            timeout=timeout, env=environment, check=False)
     except subprocess.TimeoutExpired:
         return False, f'{NO_ANSWER} {timeout:g} s'
     if done.returncode == 0:

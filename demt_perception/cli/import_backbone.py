@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, check every key and shape, and write."""
-    from demt_perception.hashes import check_publisher, write_sha256
+    from demt_perception.hashes import read_published, write_sha256
     from demt_perception.networks.backbones.weights import BackboneWeightsError, convert_backbone
     from demt_perception.networks.checkpoint import read_checkpoint
     from demt_perception.networks.tensor_file import save_tensors
@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix != '.safetensors' or args.out.is_dir():
         raise BackboneWeightsError(f'--out {args.out}: want a file with the ending .safetensors')
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    digest = check_publisher(Path(args.file), args.sha256)
-    name, state = convert_backbone(read_checkpoint(args.file), args.backbone)
+    content, digest = read_published(Path(args.file), args.sha256)
+    name, state = convert_backbone(read_checkpoint(args.file, content), args.backbone)
     save_tensors(state, args.out, metadata={'backbone': name, 'sha256 of the source': digest})
     write_sha256(args.out)
     values = sum(value.numel() for value in state.values())

@@ -13,6 +13,7 @@ import sys
 import time
 
 from demt_perception import __version__
+from demt_perception.child import guard_multiprocessing
 
 VERBS = (
     ('predict', 'predict on images: classes, depth, normals, boundaries and a sheet'),
@@ -68,6 +69,7 @@ PATIENCE = 5.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code: 0 good, 1 failed, 2 wrong usage."""
+    guard_multiprocessing()   # of Python 3.14 starts a process for a lock, such as that of tqdm
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     chosen = parser.parse_args(arguments[:1]).verb

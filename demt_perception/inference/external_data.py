@@ -39,7 +39,8 @@ def _message_has(data: memoryview, kind: str, depth: int = 0) -> bool:
         raise ValueError(f'messages nested deeper than {DEEPEST}: not an ONNX file')
     for number, value, _ in read_fields(data):
         if kind == 'tensor':
-            if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == 1):
+            # Where it lies: 0 is in the graph. Engines cut the number to 32 bits.
+            if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
                 return True
         elif (number in _FIELDS[kind] and isinstance(value, memoryview)
                 and _message_has(value, _FIELDS[kind][number], depth + 1)):
@@ -58,6 +59,8 @@ def read_fields(data: memoryview) -> Iterator[tuple[int, memoryview | int, memor
         begin = at
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
+        if not number or key >> 32:   # engines cut a key to 32 bits: to them it is another field
+            raise ValueError(f'key {key:#x} at byte {begin}: not an ONNX file')
         if wire == _VARINT:
             value, at = _varint(data, at)
             yield number, value, data[begin:at]

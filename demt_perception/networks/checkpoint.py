@@ -19,6 +19,7 @@ import zipfile
 import torch
 from torch import Tensor
 
+from demt_perception.hashes import MOST_WEIGHTS
 from demt_perception.networks.pickled import (
     CheckpointError,
     REMEDY,
@@ -26,6 +27,7 @@ from demt_perception.networks.pickled import (
     Stored,
     Unpickler,
 )
+from demt_perception.outside import read_file
 
 __all__ = ['CheckpointError', 'read_checkpoint', 'unwrap']
 
@@ -37,33 +39,35 @@ PREFIXES = ('module.', 'model.')
 COMPILED = '_orig_mod.'
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+def read_checkpoint(path: str | Path, content: bytes | None = None) -> dict[str, Tensor]:
     """Return the weights in a file by name, in the order of the file.
 
     Takes .safetensors, and what ``torch.save`` writes (both its formats): a state dict, or a
     dict that holds one, as Lightning and training scripts do (``state_dict``, ``model``, nested).
     The prefixes ``module.``, ``model.`` and ``_orig_mod.`` are stripped where all names have them.
 
+    Args:
+        path: of the file.
+        content: what it holds, where that has been read already.
+
     Raises:
         CheckpointError: the file is missing, damaged, no checkpoint, holds something else than
             tensors, or names code to run, which is never done.
     """
-    path = Path(path)
     try:
-        with path.open('rb') as file:
-            head = file.read(9)
+        content = read_file(path, MOST_WEIGHTS) if content is None else content
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
-    if not head:
+    if not content:
         raise CheckpointError(f'{path} is empty: copy or download it again')
     try:
-        if head.startswith(b'PK'):
-            return _without_prefixes(_read_zip(path))
-        if head[8:] == b'{':
-            from safetensors.torch import load_file
-            return _without_prefixes(load_file(path))
-        if head.startswith(b'\x80'):
-            return _without_prefixes(_read_legacy(path))
+        if content.startswith(b'PK'):
+            return _without_prefixes(_read_zip(content))
+        if content[8:9] == b'{':
+            from safetensors.torch import load
+            return _without_prefixes(load(content))
+        if content.startswith(b'\x80'):
+            return _without_prefixes(_read_legacy(content))
         raise CheckpointError('it starts like no file of torch or safetensors: want what '
                               'torch.save or safetensors writes')
     except ImportError:
@@ -76,13 +80,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             'download it again') from error
 
 
-def _read_zip(path: Path) -> dict[str, Tensor]:
+def _read_zip(content: bytes) -> dict[str, Tensor]:
     """Read what ``torch.save`` writes since 1.6: a zip with the pickle and a file per storage."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {info.filename.partition('/')[2]: info for info in archive.infolist()}
         if 'data.pkl' not in entries:
             raise CheckpointError('it is a zip without data.pkl, so not written by torch.save')
-        length = path.stat().st_size
+        length = len(content)
         for name, info in entries.items():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > length:
                 raise CheckpointError(f'its part {name!r} is compressed or larger than the file, '
@@ -106,10 +110,8 @@ def _read_zip(path: Path) -> dict[str, Tensor]:
                       read)
 
 
-def _read_legacy(path: Path) -> dict[str, Tensor]:
+def _read_legacy(content: bytes) -> dict[str, Tensor]:
     """Read what ``torch.save`` wrote before 1.6: five pickles, then the storages."""
-    # From memory: a file makes room for as much as it is asked for, before it finds less.
-    content = path.read_bytes()
     file = io.BytesIO(content)
     if Unpickler(file).load() != LEGACY_MAGIC:
         raise CheckpointError('it is a pickle, but not one of torch.save')

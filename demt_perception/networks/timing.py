@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from demt_perception.child import guard_multiprocessing
 from demt_perception.networks import create_model, fuse
 from demt_perception.networks.counting import Row
 
@@ -48,6 +49,7 @@ def time_pair(row: Row, pairs: int = 7, threads: int = 1) -> Timing:
         for _ in range(pairs):
             plain_seconds.append(_seconds(model, image))
             fused_seconds.append(_seconds(fused, image))
+    guard_multiprocessing()
     with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
         plain_memory, fused_memory = (
             pool.apply(_peak_memory, (row, form, threads)) for form in (False, True))

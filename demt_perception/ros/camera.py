@@ -155,6 +155,11 @@ class Camera:
         """Return the node's clock in nanoseconds."""
         return int(self._node.get_clock().now().nanoseconds)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Tell whether that clock is simulated: use_sim_time."""
+        return bool(self._node.get_clock().ros_time_is_active)
+
     def wanted(self, card: ModelCard) -> Wanted | None:
         """Return what is to be published of the next frame, of a model; None for nothing."""
         chosen = self.chosen

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 import threading
+import time
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -73,6 +74,10 @@ class Source(Protocol):
     def now(self) -> int:
         """Return the node's clock in nanoseconds."""
 
+    @property
+    def is_simulated(self) -> bool:
+        """Tell whether that clock is simulated: then it may be slow, or stand still."""
+
     def wanted(self, card: ModelCard) -> Wanted | None:
         """Return what is to be published of the next frame, of a model; None for nothing."""
 
@@ -117,11 +122,17 @@ def check_given_up(result: Result) -> None:
 def check_age(camera: Source, frame: Frame) -> None:
     """Raise BadImageError (``too_old``) where a frame is older than the camera's ``max_age``.
 
-    To be called before work is done for it, and right before anything of it is published.
+    By its stamp, and by how long it has been here: a stamp may be missing, or ahead. To be called
+    before work is done for it, and right before anything of it is published.
     """
     age, max_age = age_seconds(camera.now(), frame.stamp), camera.max_age
     if max_age and age is not None and age > max_age:
         raise BadImageError('too_old', too_old_text(age, max_age))
+    here = 0.0 if camera.is_simulated else time.monotonic() - frame.received
+    if max_age and here > max_age:
+        raise BadImageError(
+            'too_old', f'a frame has been in the node for {here:.3g} s, max_age is {max_age:g} s: '
+            'the model or a subscriber takes that long; set max_age higher, or to 0 for no limit')
 
 
 def too_old_text(age: float, max_age: float) -> str:

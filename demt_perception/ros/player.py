@@ -177,8 +177,9 @@ def _kind(topic: Topic) -> Any:
         return None
     try:
         spec = find_spec(package)   # runs nothing yet
-        place = Path(((spec and spec.submodule_search_locations) or [])[0]).resolve()
-        if not (place / 'msg' / '__init__.py').is_file() or place.parent == Path.cwd():
+        place = Path(((spec and spec.submodule_search_locations) or [])[0])
+        # The folder that it is found in: the package itself may be a link to elsewhere.
+        if not (place / 'msg' / '__init__.py').is_file() or place.parent.resolve() == Path.cwd():
             return None
         kind = getattr(importlib.import_module(f'{package}.msg'), name, None)
     except (ImportError, IndexError, ValueError):

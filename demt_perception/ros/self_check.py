@@ -8,7 +8,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from demt_perception.inference.self_check.watch import Health, SelfCheck
-from demt_perception.ros.frame import Result
+from demt_perception.ros.frame import check_age, Result
 from demt_perception.ros.health import status_name
 from demt_perception.ros.own_group import own_group
 
@@ -58,6 +58,9 @@ class CameraCheck:
         Args:
             result: of the frame.
             cropped: it is a part of the camera's picture.
+
+        Raises:
+            BadImageError: the frame has become too old.
         """
         begin = time.perf_counter()
         # Of when the frame came: stamps may stand still.
@@ -68,6 +71,7 @@ class CameraCheck:
         self._log(health)
         message = DiagnosticArray(
             header=result.frame.message.header, status=[self._make_status(health)])
+        check_age(result.camera, result.frame)
         self.sending = self._publisher.topic_name
         try:
             self._publisher.publish(message)

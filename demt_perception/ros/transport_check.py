@@ -15,6 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
+from demt_perception.child import python_command
+
 HEIGHT, WIDTH = 720, 1280
 IMAGES, RATE = 30, 30
 DISCOVERY_SECONDS, LATE_SECONDS = 10.0, 2.0
@@ -35,7 +37,7 @@ def receive() -> int:
 
     node = Node('demt_transport_check_receiver')
     node.create_subscription(Image, topic, count, qos_profile_sensor_data)
-    with subprocess.Popen([sys.executable, '-m', __spec__.name, topic]) as sender:
+    with subprocess.Popen(python_command('-m', __spec__.name, topic)) as sender:
         while sender.poll() is None:
             rclpy.spin_once(node, timeout_sec=0.05)
     end = time.monotonic() + LATE_SECONDS

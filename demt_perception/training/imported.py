@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from demt_perception.class_lists import NYUD, PASCAL, voc_palette
-from demt_perception.hashes import check_publisher, HashError
+from demt_perception.hashes import HashError, read_published
 from demt_perception.model_card import CARD_FILE, ModelCard, WEIGHTS
 from demt_perception.networks import fuse, load_official
 from demt_perception.networks.checkpoint import CheckpointError, read_checkpoint
@@ -58,10 +58,10 @@ def import_checkpoint(file: str | Path, out: str | Path, *, name: str = '', lice
     if any((out / ours).resolve() == file.resolve() for ours in (WEIGHTS, ONNX, CARD_FILE)):
         raise CheckpointError(f'{file} would be written over by the model, give another --out')
     try:
-        digest = check_publisher(file, sha256)
+        content, digest = read_published(file, sha256)
     except (HashError, OSError) as error:
         raise CheckpointError(str(error)) from error
-    state = read_checkpoint(file)
+    state = read_checkpoint(file, content)
     found = detect(state, task)
     _check_channels(file, found)
     model = build(found).eval()

@@ -18,6 +18,8 @@ import os
 import socket
 from typing import Any, TypeVar
 
+from demt_perception.child import guard_multiprocessing
+
 S = TypeVar('S')
 R = TypeVar('R')
 
@@ -81,6 +83,7 @@ def _in_new_process(call: tuple[Callable[[S], R], S]) -> R:
 
 
 def _context() -> multiprocessing.context.SpawnContext:
+    guard_multiprocessing()
     # Forked threads of OpenCV, torch and inference engines hang.
     return multiprocessing.get_context('spawn')
 

@@ -157,7 +157,7 @@ def test_library_built_for_numpy_1_is_found(tmp_path, monkeypatch):
     if numpy.__version__ < '2':
         pytest.skip('this is NumPy 1')
     (tmp_path / 'cv2.py').write_text(IMPORT_ARRAY)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     found = [f for f in doctor_checks.packages() if f.text.startswith('OpenCV')]
     assert levels(found) == [Level.BAD]
     assert "pip install 'numpy<2'" in found[0].remedy
@@ -201,7 +201,7 @@ def test_missing_engines_are_found(tmp_path, monkeypatch, tiny_model):
     """No engine imports: what pip did not install, or installed broken."""
     for name in ('onnxruntime', 'openvino', 'tensorrt', 'torch'):
         (tmp_path / f'{name}.py').write_text(f'raise ImportError("No module named {name!r}")')
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     found = list(doctor_checks.engines())
     assert levels(found)[-1] == Level.BAD
     assert 'pip install openvino onnxruntime' in found[-1].remedy

@@ -1,5 +1,7 @@
 """The parameter depth_scale of a node: depth is multiplied by it, at once."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -51,8 +53,8 @@ def test_each_camera_has_its_own(tiny_model):
         node.trigger_configure()
         for camera in node._perception.cameras:
             predictions = predictor.predict(pixels)
-            camera.publish(Result(camera, Frame(make_image(pixels), 0, 0.0), predictions, None,
-                                  frozenset(), {}, 0.0))
+            frame = Frame(make_image(pixels), 0, time.monotonic())
+            camera.publish(Result(camera, frame, predictions, None, frozenset(), {}, 0.0))
             depths[camera.name] = predictions.depth
     plain = predictor.predict(pixels).depth
     assert np.isfinite(plain).all()

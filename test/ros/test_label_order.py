@@ -5,6 +5,7 @@ All on an outlet whose publishers only note what they are given.
 
 from dataclasses import replace
 import threading
+import time
 
 import pytest
 
@@ -181,4 +182,4 @@ def test_while_a_publication_is_lost_the_node_does_not_become_active(tiny_model,
 def make_lost_result(camera, pipeline, model):
     result = make_result(model, load_card(model))
     return replace(result, camera=camera, given_up=pipeline.publication.given_up,
-                   frame=Frame(result.frame.message, 0, 0.0))
+                   frame=Frame(result.frame.message, 0, time.monotonic()))

@@ -27,7 +27,7 @@ class Camera:
         self.listeners = Wanted(frozenset({'semantic/image'}), ('semseg',), 1.0)
         self.info = self.focal = None
         self.max_age = 0.5
-        self.time = 100 * SECOND
+        self.time, self.is_simulated = 100 * SECOND, True
         self.sending = ''
         self.may_publish = threading.Event()
         self.may_publish.set()

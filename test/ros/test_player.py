@@ -117,21 +117,24 @@ def test_what_cannot_be_played_is_told(tmp_path, capsys, monkeypatch, arguments,
     assert text in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('where', ['here', 'elsewhere'])
+@pytest.mark.parametrize('where', ['here', 'linked', 'elsewhere'])
 def test_a_bag_does_not_choose_what_is_imported(tmp_path, monkeypatch, where):
     """A package that lies beside the bag, where Python is told to look in the current folder."""
     from demt_perception.bags import Topic
     from demt_perception.ros.player import _kind
     evil = tmp_path / f'evil_{where}'
-    folder = evil / 'msg' if where == 'here' else evil
+    folder = evil if where == 'elsewhere' else evil / 'msg'
     folder.mkdir(parents=True)
     for place in {evil, folder}:
         (place / '__init__.py').write_text(f'open({str(tmp_path / "ran")!r}, "w")')
     monkeypatch.syspath_prepend(tmp_path)
-    if where == 'here':
-        monkeypatch.chdir(tmp_path)
-    else:
+    if where == 'elsewhere':
         (evil / 'msg.py').write_text('')
+    else:
+        monkeypatch.chdir(tmp_path)
+    if where == 'linked':
+        (tmp_path / 'inner').mkdir()
+        evil.symlink_to(evil.rename(tmp_path / 'inner' / 'evil'))
     for kind in f'{evil.name}/msg/Image', 'antigravity/msg/Image', 'sensor_msgs/msg/__name__':
         assert _kind(Topic('/a', kind, 1)) is None
     assert not (tmp_path / 'ran').exists()

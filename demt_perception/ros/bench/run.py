@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import subprocess
-import sys
 import time
 from typing import Any
 
+from demt_perception.child import python_command
 from demt_perception.ros.bench.search import find_peak
 from demt_perception.ros.frame_statistics import WINDOW
 from demt_perception.ros.processes import (
@@ -81,7 +81,7 @@ class Bench:
         def start(name: str, module: str, *arguments: str, pipe: bool = True) -> Process:
             both = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE} if pipe else {}
             self._processes.append(Process(
-                name, [sys.executable, '-m', f'demt_perception.ros.{module}', *arguments],
+                name, python_command('-m', f'demt_perception.ros.{module}', *arguments),
                 environ, folder / f'{name}.log', **both))
             return self._processes[-1]
 

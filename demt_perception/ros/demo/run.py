@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 import subprocess
-import sys
 import time
 from typing import Any
 
+from demt_perception.child import python_command
 from demt_perception.progress import Progress
 from demt_perception.ros.processes import (
     Lines,
@@ -58,7 +58,7 @@ def run_demo(options: Options) -> dict[str, Any]:
 
     def start(name: str, module: str, *arguments: str, pipe: bool = False) -> Process:
         processes.append(Process(
-            name, [sys.executable, '-m', f'{_PACKAGE}.{module}', *arguments], environ,
+            name, python_command('-m', f'{_PACKAGE}.{module}', *arguments), environ,
             options.out / f'{name}.log', subprocess.PIPE if pipe else None))
         return processes[-1]
 

@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from demt_perception.inference.video_file import check_frame, open_video, VideoError
 from demt_perception.training.datasets.files import Entry, FileDataset, Listing, Problem
 from demt_perception.training.datasets.reading import DatasetError, read_rgb, read_yaml
 from demt_perception.training.datasets.reading import SUFFIXES as PICTURES
@@ -128,7 +129,11 @@ def _frames(clip: Path, every: int, listing: Listing) -> Iterator[Entry]:
         for path in pictures[::every]:
             yield Entry(f'{clip.name}_{path.stem}', path, {})
         return
-    count = _count(clip)
+    try:
+        count = _count(clip)
+    except VideoError as error:
+        listing.problems.append(Problem(clip, str(error)))
+        return
     if count < 1:
         listing.problems.append(Problem(clip, 'OpenCV cannot read a frame of it'))
     for number in range(0, count, every):
@@ -137,13 +142,17 @@ def _frames(clip: Path, every: int, listing: Listing) -> Iterator[Entry]:
 
 
 def _count(clip: Path) -> int:
-    """Return how many frames of a film can be read; one that was cut off says more."""
-    capture = cv2.VideoCapture(str(clip))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    """Return how many frames of a film can be read; one that was cut off says more.
+
+    Raises:
+        VideoError: see ``open_video``.
+    """
+    capture = open_video(clip)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if count > 0:
         capture.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
         if not capture.grab():
-            capture, count = cv2.VideoCapture(str(clip)), 0
+            capture, count = open_video(clip), 0
             while capture.grab():
                 count += 1
     capture.release()
@@ -160,7 +169,10 @@ class _Reader:
         self.process = os.getpid()
 
     def __call__(self, path: Path) -> np.ndarray:
-        image = self._frame(path) if path.parent.suffix.lower() in SUFFIXES else read_rgb(path)
+        try:
+            image = self._frame(path) if path.parent.suffix.lower() in SUFFIXES else read_rgb(path)
+        except VideoError as error:
+            raise DatasetError(f'{path.parent}: {error}') from error
         return self.camera.straight(image) if self.camera else image
 
     def _frame(self, path: Path) -> np.ndarray:
@@ -169,8 +181,8 @@ class _Reader:
         if path.parent != self.clip or self.process != os.getpid():
             if self.process != os.getpid():
                 _INHERITED.append(self.capture)
+            self.capture = open_video(path.parent)
             self.clip, self.next, self.process = path.parent, 0, os.getpid()
-            self.capture = cv2.VideoCapture(str(self.clip))
         if not self.next <= number <= self.next + SKIP:
             self.capture.set(cv2.CAP_PROP_POS_FRAMES, number)
             self.next = number
@@ -180,6 +192,7 @@ class _Reader:
             self.clip = Path()
             raise OSError(f'{path.parent}: frame {number} cannot be decoded')
         self.next = number + 1
+        check_frame(image)
         return np.ascontiguousarray(image[..., ::-1])
 
 
