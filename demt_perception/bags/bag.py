@@ -9,6 +9,7 @@ import re
 from typing import Any
 import zlib
 
+from demt_perception.bags.allowance import Allowance
 from demt_perception.bags.compression import (
     check_package,
     message_decompressor,
@@ -84,10 +85,13 @@ class Bag:
         with machine_errors(self.path):
             for file in self._files:
                 with self._lend(file) as storage:
+                    allowance = Allowance(file, 'ros2 bag convert')
                     for message in storage.messages(wanted):
                         read[message.topic] += 1
-                        yield (message if self._decompress is None
-                               else message._replace(data=self._decompress(message.data)))
+                        if self._decompress is not None:
+                            message = message._replace(data=self._decompress(message.data))
+                            allowance.take(len(message.data))
+                        yield message
         if self._damage is not None:
             raise self._damage.with_traceback(None)
         for name in sorted(wanted):

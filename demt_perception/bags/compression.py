@@ -6,11 +6,10 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+from demt_perception.bags.allowance import Allowance
 from demt_perception.bags.records import BagError, MOST_BYTES, ReadingError
 from demt_perception.bags.temporary import temporary_file
 
-MOST_TIMES, ALWAYS_FINE = 1000, 1 << 30
-"""A file may unpack to so many times its size, or so many bytes: pictures become a tenth."""
 LEFT_FREE = 1 << 30
 """Bytes of the disk that unpacking leaves free; of a small disk a tenth."""
 _PART = 1 << 20
@@ -51,7 +50,7 @@ def check_package(path: Path) -> None:
 
 def _decompress(path: Path, target: Any, folder: Path) -> None:
     zstandard = _zstandard(path)
-    most = max(ALWAYS_FINE, MOST_TIMES * path.stat().st_size)
+    allowance = Allowance(path, 'unzstd')
     disk = shutil.disk_usage(folder)
     room = max(disk.free - min(LEFT_FREE, disk.total // 10), 0)
     written = 0
@@ -60,11 +59,7 @@ def _decompress(path: Path, target: Any, folder: Path) -> None:
             source = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
             while part := source.read(_PART):
                 written += len(part)
-                if written > most:
-                    raise BagError(
-                        f'{path} unpacks to over {MOST_TIMES} times its size, and over '
-                        f'{ALWAYS_FINE} bytes, which no recording does: where it can be trusted, '
-                        'unpack it with `unzstd`')
+                allowance.take(len(part))
                 if written > room:
                     raise ReadingError(
                         f'{path} unpacks to over {written} bytes, and {folder} has room for '

@@ -13,6 +13,7 @@ import struct
 from typing import Any, BinaryIO
 import zlib
 
+from demt_perception.bags.allowance import Allowance
 from demt_perception.bags.records import MOST_BYTES
 
 MAGIC = b'\x89MCAP0\r\n'
@@ -142,13 +143,15 @@ def check_index(indexes: Iterable[Any]) -> None:
         end = index.chunk_start_offset + max(index.chunk_length, 1)
 
 
-def in_order(file: BinaryIO, indexes: Iterable[Any], channels: set[int]) -> Iterator[Any]:
+def in_order(file: BinaryIO, indexes: Iterable[Any], channels: set[int], allowance: Allowance,
+             ) -> Iterator[Any]:
     """Yield the messages of some channels by time of recording.
 
     Only chunks that overlap in time are held together.
 
     Raises:
         ValueError: a chunk is damaged, or too much overlaps.
+        BagError: they unpack to more than is allowed.
     """
     rest = sorted((one for one in indexes if not one.message_index_offsets
                    or channels & one.message_index_offsets.keys()),
@@ -162,7 +165,9 @@ def in_order(file: BinaryIO, indexes: Iterable[Any], channels: set[int]) -> Iter
             kind, body = next(read_records(file), (None, b''))
             if kind != CHUNK:
                 raise ValueError(f'its index has a chunk at byte {offset}, where there is none')
-            records = read_records(io.BytesIO(unpack(parse(kind, body))))
+            data = unpack(parse(kind, body))
+            allowance.take(len(data))
+            records = read_records(io.BytesIO(data))
             for number, (kind, body) in enumerate(records):
                 if kind != MESSAGE or int.from_bytes(body[:2], 'little') not in channels:
                     continue

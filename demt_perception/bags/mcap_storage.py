@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from demt_perception.bags import mcap_records as mcap
+from demt_perception.bags.allowance import Allowance
 from demt_perception.bags.records import (
     BagError,
     is_latched,
@@ -88,7 +89,8 @@ class McapStorage:
     def _by_time(self, names: set[str]) -> Iterator[Message]:
         wanted = {channel.id: channel.topic for channel in self._index.get(mcap.CHANNEL, ())
                   if channel.topic in names}
-        for message in mcap.in_order(self._file, self._chunks, set(wanted)):
+        for message in mcap.in_order(self._file, self._chunks, set(wanted),
+                                     self._allowance()):
             yield Message(wanted[message.channel_id], message.log_time, message.data)
 
     def _as_written(self, names: set[str]) -> Iterator[Message]:
@@ -106,12 +108,17 @@ class McapStorage:
     def _records(self) -> Iterator[tuple[int, bytes]]:
         """Yield all records from the start of the file, those within chunks one by one."""
         self._file.seek(0)
+        allowance = self._allowance()
         for kind, body in mcap.read_records(self._file, checked=True):
             if kind == mcap.CHUNK:
                 chunk = mcap.unpack(mcap.parse(kind, body))
+                allowance.take(len(chunk))
                 yield from mcap.read_records(io.BytesIO(chunk))
             else:
                 yield kind, body
+
+    def _allowance(self) -> Allowance:
+        return Allowance(self._path, 'mcap decompress')
 
     def _topics_of_index(self) -> dict[str, Topic]:
         counts: Counter[str] = Counter()   # a topic has a channel for each of its publishers
@@ -177,7 +184,7 @@ class McapStorage:
         try:
             return call()
         except Exception as error:
-            if is_of_machine(error):
+            if isinstance(error, BagError) or is_of_machine(error):
                 raise
             raise BagError(
                 f'{self._path} is damaged or not MCAP ({type(error).__name__}: {error}); '

@@ -7,11 +7,13 @@ where it is there. Format: http://wiki.ros.org/Bags/Format/2.0
 import bz2
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 import io
 from pathlib import Path
 import struct
 from typing import BinaryIO, NamedTuple
 
+from demt_perception.bags.allowance import Allowance
 from demt_perception.bags.records import BagError, is_of_machine, Message, MOST_BYTES, Topic
 from demt_perception.bags.ros_types import is_alike, ros2_types
 
@@ -71,7 +73,7 @@ class Ros1Storage:
             BagError: a record is damaged; what came before it has been yielded.
         """
         self._file.seek(len(MAGIC))
-        for record in self._records(self._file):
+        for record in self._records():
             if record.operation != MESSAGE:
                 continue
             try:
@@ -85,6 +87,7 @@ class Ros1Storage:
                     raise
                 raise BagError(f'{self._path} is damaged: a message cannot be read '
                                f'({type(error).__name__}: {error})') from error
+            del record
             yield Message(topic.name, time_ns, data)
 
     def _topics_of_index(self) -> dict[str, Topic]:
@@ -109,7 +112,7 @@ class Ros1Storage:
         self._file.seek(len(MAGIC))
         empty = True
         try:
-            for _ in self._records(self._file):
+            for _ in self._records():
                 empty = False
         except BagError:
             if not self._connections:
@@ -128,36 +131,42 @@ class Ros1Storage:
             topics[topic.name] = replace(topic, count=count)
         return topics
 
-    def _records(self, file: BinaryIO) -> Iterator[_Record]:
+    def _records(self) -> Iterator[_Record]:
         """Yield records, those within chunks one by one; note connections.
 
         Raises:
             BagError: there is damage; what came before it has been yielded.
         """
-        for record in self._plain_records(file):
+        allowance = Allowance(self._path, 'rosbag decompress')
+        for record in self._plain_records(self._file):
             if record.operation != CHUNK:
                 yield record
                 continue
-            yield from self._plain_records(io.BytesIO(self._unpack(record)))
-            if not record.whole:
+            whole, data = record.whole, self._unpack(record)
+            del record   # a chunk can be a gigabyte: packed, it is held no longer
+            allowance.take(len(data))
+            yield from self._plain_records(io.BytesIO(data))
+            if not whole:
                 raise self._cut_off()
 
     def _plain_records(self, file: BinaryIO) -> Iterator[_Record]:
-        while True:
-            length = file.read(4)
-            if not length:
-                return
-            header = self._header(self._read(file, length))
-            length = file.read(4)
-            operation = header.get('op', b'')
-            data = self._read(file, length, cut=operation == bytes([CHUNK]))
-            if len(operation) != 1:
-                raise BagError(f'{self._path} is damaged: a record has the fields '
-                               f'{sorted(header)}, want op among them')
-            if operation[0] == CONNECTION:
-                self._note_connection(header, data)
-            yield _Record(operation[0], header, data,
-                          len(data) == int.from_bytes(length, 'little'))
+        # No generator: that would hold each record until it is asked for the next.
+        return iter(partial(self._next_record, file), None)
+
+    def _next_record(self, file: BinaryIO) -> _Record | None:
+        length = file.read(4)
+        if not length:
+            return None
+        header = self._header(self._read(file, length))
+        length = file.read(4)
+        operation = header.get('op', b'')
+        data = self._read(file, length, cut=operation == bytes([CHUNK]))
+        if len(operation) != 1:
+            raise BagError(f'{self._path} is damaged: a record has the fields '
+                           f'{sorted(header)}, want op among them')
+        if operation[0] == CONNECTION:
+            self._note_connection(header, data)
+        return _Record(operation[0], header, data, len(data) == int.from_bytes(length, 'little'))
 
     def _read(self, file: BinaryIO, length: bytes, cut: bool = False) -> bytes:
         """Return what a length announces; less, where the file ends and ``cut`` allows it."""

@@ -18,6 +18,10 @@ empty messages take under 4."""
 _COUNTED = 1_000_000
 """Messages up to which they are counted: that reads a page for every few of them, a second or more
 for so many, and no index tells their topics."""
+_LONGEST_NAME = 1000
+"""Characters of a topic's name or type; ROS itself takes 250."""
+_INTEGERS = "typeof(topic_id) = 'integer' AND typeof(timestamp) = 'integer'"
+"""To sort rows, sqlite3 writes their columns to the disk; a small file can have large ones."""
 
 
 class Sqlite3Storage:
@@ -71,9 +75,12 @@ class Sqlite3Storage:
         columns = [row[1] for row in self._rows("PRAGMA table_info('topics')")]
         qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
         for key, name, kind, encoding, offered in self._rows(
-                f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY id'):
+                f'SELECT id, name, type, serialization_format, {qos} FROM topics ORDER BY rowid'):
             if not all(isinstance(value, str) for value in (name, kind, encoding)):
                 raise BagError(f'{self._path} is damaged: topic {name!r} of type {kind!r}')
+            if max(len(name), len(kind), len(encoding)) > _LONGEST_NAME:
+                raise BagError(f'{self._path} is damaged: topic {name[:60]!r} has a name, type or '
+                               f'encoding of over {_LONGEST_NAME} characters')
             topics[name] = Topic(name, kind, None if counts is None else counts.get(key, 0),
                                  encoding, is_latched(offered))
         return topics
@@ -85,19 +92,24 @@ class Sqlite3Storage:
             BagError: a record is damaged; what came before it has been yielded.
             ReadingError: the disk failed, or another program holds the file.
         """
-        marks = ','.join('?' * len(names))
-        query = (
-            'SELECT topics.name, messages.timestamp, messages.rowid FROM messages '
-            'JOIN topics ON messages.topic_id = topics.id '
-            f'WHERE topics.name IN ({marks}) ORDER BY messages.timestamp, messages.id')
+        topics = {key: name for key, name in self._rows('SELECT id, name FROM topics')
+                  if name in names and isinstance(key, int)}
+        wanted = f"topic_id IN ({','.join('?' * len(topics))})"
         self._steps = 0
-        for name, time_ns, row in self._rows(query, *sorted(names)):
+        for key, time_ns, row in self._rows(
+                f'SELECT topic_id, timestamp, rowid FROM messages WHERE {wanted} AND {_INTEGERS} '
+                'ORDER BY timestamp, rowid', *topics):
             # Not with the others: to sort them, sqlite3 would write all data to the disk again.
             data = next(self._rows('SELECT data FROM messages WHERE rowid = ?', row), (None,))[0]
-            if not isinstance(time_ns, int) or time_ns < 0 or not isinstance(data, bytes):
-                raise BagError(f'{self._path} is damaged: a message of {name} has time '
-                               f'{time_ns!r} and data of type {type(data).__name__}')
-            yield Message(name, time_ns, data)
+            if time_ns < 0 or not isinstance(data, bytes):
+                raise BagError(f'{self._path} is damaged: a message of {topics[key]} has time '
+                               f'{time_ns} and data of type {type(data).__name__}')
+            yield Message(topics[key], time_ns, data)
+        self._steps = 0
+        for row, kind in self._rows(
+                f'SELECT rowid, typeof(timestamp) FROM messages WHERE {wanted} AND '
+                "typeof(timestamp) <> 'integer' LIMIT 1", *topics):
+            raise BagError(f'{self._path} is damaged: message {row} has a time of type {kind}')
 
     def _too_long(self) -> bool:
         """Tell, every so often, whether more was done than a file of this size takes."""
@@ -111,10 +123,12 @@ class Sqlite3Storage:
                 raise BagError(f'{self._path} holds {str(text)[:60]!r}, want plain tables and '
                                'indexes alone, as rosbag2 writes: it was made by something else')
         for table in 'topics', 'messages':
-            hidden = [row[1] for row in self._rows(f"PRAGMA table_xinfo('{table}')") if row[6]]
+            columns = [*self._rows(f"PRAGMA table_xinfo('{table}')")]
+            hidden = [row[1] for row in columns if row[6] or row[1].lower() == 'rowid']
             if hidden:
-                raise BagError(f'{self._path}: {table} computes its column {hidden[0]!r}, want '
-                               'plain tables, as rosbag2 writes: it was made by something else')
+                raise BagError(f'{self._path}: {table} computes or hides its column '
+                               f'{hidden[0]!r}, want plain tables, as rosbag2 writes: it was made '
+                               'by something else')
 
     def _count(self) -> dict[object, int] | None:
         """Return the messages of each topic's id; None where that takes long, or at damage."""
@@ -122,7 +136,9 @@ class Sqlite3Storage:
             last = next(self._rows('SELECT MAX(rowid) FROM messages'))[0]
             if last is not None and last > _COUNTED:
                 return None
-            return dict(self._rows('SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'))
+            return dict(self._rows(
+                "SELECT topic_id, COUNT(*) FROM messages WHERE typeof(topic_id) = 'integer' "
+                'GROUP BY topic_id'))
         except ReadingError:
             raise
         except BagError:   # what comes before it can be read

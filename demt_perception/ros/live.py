@@ -33,6 +33,11 @@ BACKEND = cv2.CAP_V4L2 if sys.platform == 'linux' else cv2.CAP_ANY
 # How old the frame that is read may be: a slow reader finds the driver's queue of four full.
 OLDEST = 5.0
 
+# After the port nothing but a path: of a password with a `/`, which should be written %2F, the
+# first half stands there.
+_SHOWN = re.compile(r'(\w+://)(?:[^/?#]*@)?([^/?#@:]*|\[[^/?#@\]]*\])(:\d+)?(/[^?#;&=]*)?'
+                    r'(?=[?#;&=]|$)')
+
 logger = logging.getLogger(__name__)
 
 
@@ -86,8 +91,12 @@ def open_live(text: str, stop: threading.Event, device_format: str = '') -> Sour
 
 
 def without_password(address: str) -> str:
-    """Return an address that can be shown: ``rtsp://user:secret@host`` has a password."""
-    return re.sub(r'(?<=://)[^/@]*:[^/]*@', '***@', address)
+    """Return the part of an address that can be shown: scheme, host, port and path.
+
+    Of the path, what comes before a ``=``, as some cameras take ``/user=me&password=secret``.
+    """
+    found = _SHOWN.match(address)
+    return ''.join(part or '' for part in found.groups()) if found else '***'
 
 
 def _source(name: str, connect: Callable[[], cv2.VideoCapture], stop: threading.Event,

@@ -13,7 +13,7 @@ import cv2
 from demt_perception.bags.bag import is_storage_file, natural_order
 from demt_perception.bags.metadata import METADATA_FILE
 from demt_perception.inference.picture_file import read_picture
-from demt_perception.inference.preprocess import LONGEST_SIDE, MOST_PIXELS
+from demt_perception.inference.video_file import check_frame, open_video, VideoError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 # Where a source does not say how fast it is.
@@ -139,11 +139,10 @@ def _open_bag(path: Path) -> Source:
 
 def _open_video(path: Path) -> Source:
     def capture() -> cv2.VideoCapture:
-        video = cv2.VideoCapture(str(path))
-        if not video.isOpened():
-            raise SourceError(f'{path} cannot be opened as a video by this OpenCV; '
-                              '`ffmpeg -i FILE -c:v libx264 new.mp4` makes one that can')
-        return video
+        try:
+            return open_video(path)
+        except VideoError as error:
+            raise SourceError(f'{path}: {error}') from error
 
     def frames() -> Iterator[Frame]:
         video = capture()
@@ -153,8 +152,11 @@ def _open_video(path: Path) -> Source:
                 good, image = video.read()
                 if not good:
                     break
+                check_frame(image)
                 yield Frame(image, index / rate)
                 index += 1
+        except VideoError as error:
+            raise SourceError(f'{path}, frame {index}: {error}') from error
         finally:
             video.release()
         if index == 0:
@@ -165,9 +167,6 @@ def _open_video(path: Path) -> Source:
     width, height = (video.get(side) for side in (
         cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     video.release()
-    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
-        raise SourceError(f'{path} has frames of {width:.0f}x{height:.0f}, want sides up to '
-                          f'{LONGEST_SIDE} and up to {MOST_PIXELS} pixels: scale it down')
     # Some containers say 0, NaN or the 90 kHz of their time base.
     if not 0.1 <= rate <= 1000:
         rate = VIDEO_RATE

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import io
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import re
 import socket
 from socketserver import TCPServer
 import threading
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +23,8 @@ from demt_perception.view.viewers import LEASE, TooManyViewersError
 
 MAX_CONNECTIONS = 48
 MAX_SHOWN = 12
+HEAD_SECONDS = 5.0
+"""From a connection to the end of its first request's head."""
 PATIENCE = 1.0
 PART = 1 << 16
 """Bytes of an answer that are sent at a time."""
@@ -89,15 +93,49 @@ class ViewServer(ThreadingHTTPServer):
         """Keep quiet: a viewer that leaves in the middle of an answer is no error."""
 
 
+class _Heads(io.RawIOBase):
+    """What a client sends, up to a time: each byte alone would come within any other limit."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.end = time.monotonic() + HEAD_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        limit = self._connection.gettimeout()
+        self._connection.settimeout(left)
+        try:
+            return self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(limit)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     server: ViewServer
-    timeout = 15.0   # for a client that sends nothing, or takes less than a part of an answer
+    timeout = 15.0   # for a client that asks no more, or takes less than a part of an answer
     disable_nagle_algorithm = True
 
     # What the library itself refuses: plain, too.
     error_content_type = 'text/plain; charset=utf-8'
     error_message_format = '%(code)d %(message)s\n'
+
+    def setup(self) -> None:
+        """Read within limits of time."""
+        super().setup()
+        self.rfile.close()
+        self._heads = _Heads(self.connection)
+        self.rfile = io.BufferedReader(self._heads)
+
+    def handle_one_request(self) -> None:
+        """Answer, and give the next request its time."""
+        super().handle_one_request()
+        self._heads.end = time.monotonic() + self.timeout
 
     def parse_request(self) -> bool:
         """Go on with GET only, whatever other methods there may be."""

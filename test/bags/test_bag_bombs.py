@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bag_writing import message, write_mcap, write_metadata, write_sqlite3
 import pytest
 
-from demt_perception.bags import BagError, mcap_records, open_bag, sqlite3_storage
+from demt_perception.bags import allowance, BagError, mcap_records, open_bag, sqlite3_storage
 from demt_perception.bags import compression as bag_compression
 
 mcap = pytest.importorskip('mcap.records', reason='the package mcap is not installed')
@@ -149,7 +149,7 @@ def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'temporary'))
     monkeypatch.setattr('tempfile.tempdir', None)
     (tmp_path / 'temporary').mkdir()
-    monkeypatch.setattr(bag_compression, 'ALWAYS_FINE', MIB)
+    monkeypatch.setattr(allowance, 'ALWAYS_FINE', MIB)
     for tell in True, False:
         path = tmp_path / 'a.mcap.zstd'
         path.write_bytes(packed('zstd', bytes(64 * MIB), tell))

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+import sqlite3
 import tempfile
 
 from bag_writing import message, write_mcap, write_metadata, write_sqlite3
@@ -101,3 +102,16 @@ def test_damaged_compressed_messages(tmp_path):
     write_metadata(tmp_path, ['bag.db3'], {'/a': 20}, ('zstd', 'MESSAGE'))
     with open_bag(tmp_path) as bag, pytest.raises(BagError, match='cannot be decompressed'):
         list(bag.messages(['/a']))
+
+
+def test_a_time_that_is_no_number_is_damage_behind_the_messages(tmp_path):
+    write_sqlite3(tmp_path / 'bag.db3', [('/b', 5, b''), *ROWS])
+    with sqlite3.connect(tmp_path / 'bag.db3') as database:
+        database.execute("UPDATE messages SET timestamp = 'noon' WHERE timestamp in (5, 1003)")
+    database.close()
+    read = []
+    with open_bag(tmp_path / 'bag.db3') as bag, pytest.raises(
+            BagError, match='message 5 has a time of type text'):
+        for row in bag.messages(['/a']):
+            read.append(tuple(row))
+    assert read == [row for row in ROWS if row[1] != 1003]

@@ -44,8 +44,19 @@ def test_a_format_is_for_devices(source, text):
 
 
 @pytest.mark.parametrize(('address', 'shown'), [
-    ('rtsp://me:secret@camera:554/a@b', 'rtsp://***@camera:554/a@b'),
-    ('rtsp://me:s:e@camera/x', 'rtsp://***@camera/x'),
+    ('rtsp://me:secret@camera:554/a@b', 'rtsp://camera:554/a@b'),
+    ('rtsp://me:s:e@camera/x', 'rtsp://camera/x'),
+    ('rtsp://me:s@e@camera/x', 'rtsp://camera/x'),
+    ('rtsp://token@camera', 'rtsp://camera'),
+    ('rtsp://me:s/e@camera/x', '***'),
+    ('rtsp://me:s?e@camera/x', '***'),
+    ('http://me:secret@[fe80::1]:80/x?y', 'http://[fe80::1]:80/x'),
+    ('http://camera/video.cgi?user=me&pwd=secret', 'http://camera/video.cgi'),
+    ('http://camera?pwd=secret', 'http://camera'),
+    ('http://camera/x#secret', 'http://camera/x'),
+    ('rtsp://camera:554/user=me&password=secret&channel=1', 'rtsp://camera:554/user'),
+    ('udp://@239.0.0.1:1234', 'udp://239.0.0.1:1234'),
+    ('srt://:9000?passphrase=secret', 'srt://:9000'),
     ('http://camera:8080/a:b@c', 'http://camera:8080/a:b@c'),
     ('rtsp://camera/x', 'rtsp://camera/x')])
 def test_a_password_is_not_shown(address, shown):

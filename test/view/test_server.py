@@ -82,6 +82,52 @@ def test_a_client_that_takes_nothing_is_left(server, monkeypatch):
     assert read_slowly(server, '/large', lambda: time.sleep(2.0)) < 3 << 20
 
 
+def seconds_until_left(connection, wait):
+    """Return for how long a client is listened to that sends one byte after the other."""
+    connection.settimeout(wait)
+    begin = time.monotonic()
+    while time.monotonic() - begin < 8:
+        try:
+            connection.sendall(b'a')
+            if not connection.recv(1):
+                break
+        except TimeoutError:
+            pass
+        except ConnectionError:
+            break
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize('wait', [0.2, 0.0001])
+def test_a_request_that_comes_byte_by_byte_is_given_up(server, monkeypatch, wait):
+    monkeypatch.setattr(servers, 'HEAD_SECONDS', 1.0)
+    with socket.create_connection(server.server_address) as connection:
+        connection.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\nX: ')
+        assert seconds_until_left(connection, wait) < 4
+
+
+def test_so_is_one_after_another(server, monkeypatch):
+    monkeypatch.setattr(servers, 'HEAD_SECONDS', 0.5)
+    monkeypatch.setattr(servers._Handler, 'timeout', 1.5)
+    request = b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    with socket.create_connection(server.server_address, timeout=20) as connection:
+        for wait in 0.8, 0:   # a client that rests between its requests is not
+            connection.sendall(request)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            time.sleep(wait)
+        assert seconds_until_left(connection, 0.2) < 4
+
+
+def test_a_request_in_parts_is_answered(server):
+    with socket.create_connection(server.server_address, timeout=20) as connection:
+        for part in b'GET / HT', b'TP/1.1\r\nHost: local', b'host\r\n\r', b'\n':
+            connection.sendall(part)
+            time.sleep(0.1)
+        assert connection.recv(1 << 16).startswith(b'HTTP/1.1 200')
+
+
 def test_a_viewer_is_there_while_its_answer_is_sent(server, hub, monkeypatch):
     for module in servers, hubs:
         monkeypatch.setattr(module, 'LEASE', 1.0)
