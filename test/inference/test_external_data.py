@@ -1,5 +1,9 @@
 """Weights in another file are found however the bytes of the graph say it, or it is no graph."""
 
+import contextlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import pytest
 
 from demt_perception.inference.external_data import has_external_data
@@ -72,3 +76,50 @@ def test_longer_ways_to_write_a_number_hide_nothing():
     tensor = within(INITIALIZER)
     key, length = bytes([GRAPH << 3 | 2 | 0x80, 0x80, 0]), bytes([len(tensor) | 0x80, 0x80, 0])
     assert has_external_data(key + length + tensor)
+
+
+def test_graph_without_external_data(tiny_model):
+    assert not has_external_data((tiny_model / 'model.onnx').read_bytes())
+
+
+@pytest.mark.parametrize('wrong', [b'\xff' * 20, b'\x3a\x7f\x01', b'\x08', b'\x0b'])
+def test_what_is_no_protobuf_is_an_error(wrong):
+    with pytest.raises(ValueError, match='ONNX file'):
+        has_external_data(wrong)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=500)
+def test_any_bytes_are_an_answer_or_a_value_error(content):
+    with contextlib.suppress(ValueError):
+        assert has_external_data(content) in (True, False)
+
+
+def make(tensor_place):
+    """Return a model with an external tensor as initializer, attribute, nested or sparse."""
+    onnx = pytest.importorskip('onnx', reason='makes graphs with the onnx package')
+    from onnx import helper, TensorProto
+    tensor = TensorProto(name='w', data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key='location', value='/etc/passwd')
+    graph = helper.make_graph([], 'g', [], [])
+    if tensor_place == 'initializer':
+        graph.initializer.append(tensor)
+    elif tensor_place == 'attribute':
+        graph.node.append(helper.make_node('Constant', [], ['w'], value=tensor))
+    elif tensor_place == 'subgraph':
+        inner = helper.make_graph([], 'inner', [], [], [tensor])
+        graph.node.append(helper.make_node('If', ['c'], ['y'], then_branch=inner))
+    elif tensor_place == 'sparse':
+        graph.sparse_initializer.append(onnx.SparseTensorProto(values=tensor, dims=[1]))
+    model = helper.make_model(graph)
+    if tensor_place == 'function':
+        model.functions.append(helper.make_function(
+            'd', 'f', [], ['w'], [helper.make_node('Constant', [], ['w'], value=tensor)],
+            [helper.make_opsetid('', 17)]))
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    'place', ['initializer', 'attribute', 'subgraph', 'sparse', 'function'])
+def test_external_data_is_found_in_what_onnx_writes(place):
+    assert has_external_data(make(place))

@@ -45,13 +45,17 @@ def test_a_damaged_bag_is_processed_up_to_the_damage(tmp_path, tiny_model, name)
     assert 'nothing was left to do' in again.text and 'damage' in again.text
 
 
-def test_a_split_recording_that_was_interrupted(tmp_path, tiny_model):
-    """Right behind a split: its last file is empty."""
+def interrupted(tmp_path, tiny_model):
+    """Return a job for a recording that ended right behind a split: its last file is empty."""
     folder = tmp_path / 'in'
     folder.mkdir()
     write_bag(folder / 'in_0.mcap', rows(6))
     (folder / 'in_1.mcap').touch()
-    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    return Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+
+
+def test_a_split_recording_that_was_interrupted(tmp_path, tiny_model):
+    job = interrupted(tmp_path, tiny_model)
     outcome = run_job(job)
     assert not outcome.good
     assert '6 of 6 images' in outcome.text and 'processed up to its damage' in outcome.text
@@ -80,17 +84,13 @@ def test_a_bag_whose_metadata_was_mended_is_gone_on_with(tmp_path, tiny_model):
 
 def test_a_bag_whose_files_were_mended_is_another(tmp_path, tiny_model):
     """It may have other images before those that are new."""
-    folder = tmp_path / 'in'
-    folder.mkdir()
-    write_bag(folder / 'in_0.mcap', rows(6))
-    (folder / 'in_1.mcap').touch()
-    job = Job(folder, tmp_path / 'out', options(tiny_model, outputs=('semantic/image',)))
+    job = interrupted(tmp_path, tiny_model)
     assert 'in_1.mcap is damaged' in run_job(job).text
     before = content(job.out)
-    write_bag(folder / 'in_1.mcap', rows(9)[12:])
+    write_bag(job.bag / 'in_1.mcap', rows(9)[12:])
     assert 'ends at damage of the bag, whose files are others by now' in run_job(job).text
     assert content(job.out) == before
-    other = Job(folder, job.out, options(tiny_model, outputs=('boundary/image',)))
+    other = Job(job.bag, job.out, options(tiny_model, outputs=('boundary/image',)))
     assert 'with other options' in run_job(other).text
 
 
