@@ -17,6 +17,16 @@ _spare: list['SimpleQueue[Work]'] = []   # of threads that wait; append and pop 
 os.register_at_fork(after_in_child=_spare.clear)   # threads do not come along
 
 
+def keep_ready(count: int) -> None:
+    """Start threads until so many wait for work.
+
+    Without it a process has as many as there ever were works at once, and so one more whenever
+    there is one more: after hours still, which looks like a leak.
+    """
+    while len(_spare) < count:
+        _spare.append(_new_thread())
+
+
 class Work:
     """Something that a thread does once; to be looked at like a ``threading.Thread``."""
 
@@ -37,8 +47,7 @@ class Work:
         try:
             orders = _spare.pop()
         except IndexError:
-            orders = SimpleQueue()
-            threading.Thread(target=_serve, args=(orders,), name='spare', daemon=True).start()
+            orders = _new_thread()
         self._started = True
         orders.put(self)
 
@@ -61,6 +70,12 @@ class Work:
         finally:
             del self._target, self._arguments   # whoever looks at the work does not keep them
         thread.name = 'spare'
+
+
+def _new_thread() -> 'SimpleQueue[Work]':
+    orders: SimpleQueue[Work] = SimpleQueue()
+    threading.Thread(target=_serve, args=(orders,), name='spare', daemon=True).start()
+    return orders
 
 
 def _serve(orders: 'SimpleQueue[Work]') -> None:

@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
 from demt_perception.inference.memory import keep_freed_memory, return_freed_memory
+from demt_perception.inference.spare_threads import keep_ready
 from demt_perception.ros import stall
 from demt_perception.ros.ending import end_at_once, HUNG, spin_until
 from demt_perception.ros.engine_care import HungError, PERIOD
@@ -42,6 +43,9 @@ from demt_perception.ros.parameters import (
 from demt_perception.ros.perception import Perception
 from demt_perception.ros.reports import Reports
 
+# Works at once: inference, publication, a model that loads, tasks or pictures that are prepared
+# for this model and for the one before, and as many again that were given up.
+THREADS = 8
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -51,6 +55,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare parameters, report from the start on, and configure itself if wished."""
         super().__init__('demt_perception')
+        keep_ready(THREADS)
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._state = 'unconfigured'

@@ -9,7 +9,7 @@ import pytest
 
 onnxruntime = pytest.importorskip('onnxruntime')
 
-from test_engines import Clock, Compared, SHAPE
+from known_engines import Clock, Compared, SHAPE
 
 from demt_perception.inference import EngineError, engines, Predictor
 from demt_perception.inference.conversion import converted

@@ -9,7 +9,7 @@ pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
 from host_tensorrt import NAME
-from test_engines import Clock, Compared
+from known_engines import Clock, Compared
 
 from demt_perception.inference import EngineError
 from demt_perception.inference.engines import BusyError, create_engine, cuda, LostError

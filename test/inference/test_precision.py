@@ -1,8 +1,8 @@
 """Which precision an engine gets: measured, compared with f32, and refused outside the limits."""
 
 import sys
-import time
 
+from known_engines import Clock, Compared, SHAPE
 import numpy as np
 import pytest
 
@@ -11,8 +11,6 @@ from demt_perception.inference.engines.building import Build
 from demt_perception.inference.engines.precision import settle, SPEED_UP, speed_up, Trial
 from demt_perception.inference.models import DEFAULT_MODEL, find_model
 from demt_perception.inference.parity import trouble
-
-SHAPE = (1, 3, 96, 160)
 
 
 @pytest.fixture(scope='module')
@@ -28,25 +26,6 @@ def test_precision_is_chosen_once_a_process(graph):
     assert first.reason.split('; ')[:-1] == second.reason.split('; ')[:-1]
     has_bf16 = 'BF16' in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     assert ('bf16' in first.reason) or not has_bf16
-
-
-class Clock:
-    """An engine of known speed and error: it only has to be measured."""
-
-    name = reason = 'clock'
-
-    def __init__(self, precision, milliseconds=0.0, error=0.0):
-        self.precision, self.error, self.loops = precision, error, int(milliseconds * 1000)
-        self.closed = False
-
-    def run(self, image):
-        end = time.perf_counter() + self.loops * 1e-6
-        while time.perf_counter() < end:
-            pass
-        return {'depth': np.full((1, 4, 4), 10 * (1 + self.error), np.float32)}
-
-    def close(self):
-        self.closed = True
 
 
 def test_speed_is_a_ratio():
@@ -65,15 +44,6 @@ def test_a_bad_moment_does_not_decide():
 
     fast.run = run
     assert speed_up(Clock('f32', 4), fast, np.zeros(SHAPE, np.float32)) >= SPEED_UP
-
-
-class Compared(Trial):
-    """A trial whose reference is a clock that never errs."""
-
-    def __init__(self):
-        self.inputs, self.against, self._limits = [None], 'a clock', {}
-        self._quantised = False
-        self._progress, self._wanted = lambda line: None, [Clock('f32').run(None)]
 
 
 @pytest.mark.parametrize(('error', 'wanted', 'said'), [

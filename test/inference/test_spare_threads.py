@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from demt_perception.inference.spare_threads import Work
+from demt_perception.inference.spare_threads import keep_ready, Work
 
 
 def done_in_thread():
@@ -39,6 +39,21 @@ def test_works_at_the_same_time_have_threads_of_their_own():
     for work in works:
         work.join(20)
         assert not work.is_alive()
+
+
+def test_works_at_once_find_the_threads_that_were_started_before():
+    keep_ready(5)
+    before = set(threading.enumerate())
+    meet = threading.Barrier(6)
+    works = [Work(meet.wait, 20, name='meets') for _ in range(5)]
+    for work in works:
+        work.start()
+    meet.wait(20)
+    assert set(threading.enumerate()) == before
+    for work in works:
+        work.join(20)
+    keep_ready(5)   # they wait again: none is started
+    assert set(threading.enumerate()) == before
 
 
 def test_a_work_that_hangs_is_seen_and_leaves_the_others_alone():
