@@ -62,16 +62,24 @@ class DeMTLightHead(Head):
             self.project[0](maps[0]), 2, ceil_mode=True, count_include_pad=False)
         for index in (2, 3):
             total = total + resize(self.project[index](maps[index]), (height, width))
-        return self.norm(total.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.normalise(total)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Return the LayerNorm of maps over their channels."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def attend(self, mixed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Let every task ask all tasks: maps (B, dim, h, w) of all tasks to such maps."""
+        tokens = {task: to_tokens(x) for task, x in mixed.items()}
+        z = self.interaction(torch.stack(tuple(tokens.values()), dim=1))
+        return {task: to_map(query(tokens[task], z), mixed[task].shape[-2:])
+                for task, query in self.queries.items()}
 
     def logits(self, maps: Sequence[Tensor], auxiliary: bool = False) -> dict[str, Tensor]:
         x = self.aggregate(maps)
-        height, width = x.shape[-2:]
-        mixed = {task: to_tokens(mixer(x)) for task, mixer in self.mixers.items()}
-        z = self.interaction(torch.stack(tuple(mixed.values()), dim=1))
+        asked = self.attend({task: mixer(x) for task, mixer in self.mixers.items()})
         logits = {}
-        for task, query in self.queries.items():
-            y = to_map(query(mixed[task], z), (height, width))
+        for task, y in asked.items():
             features = self.heads[task].features(y, maps[0])
             logits[task] = self.heads[task].predict(features)
             if task in self.uncertainty:

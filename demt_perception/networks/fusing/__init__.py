@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from demt_perception.networks.aggregation import ConcatAggregation
+from demt_perception.networks.demt_light import DeMTLightHead
 from demt_perception.networks.fusing.aggregation import fuse_concat
 from demt_perception.networks.fusing.attention import AbsorbedQuery, fuse_interaction
 from demt_perception.networks.fusing.deform import GridDeform
+from demt_perception.networks.fusing.maps import MapLightHead
 from demt_perception.networks.fusing.norms import fold_batch_norms
 from demt_perception.networks.fusing.pyramid import FUSED as FUSED_HEADS
 from demt_perception.networks.heads import Head
@@ -32,7 +34,8 @@ def fuse(model: M, size: tuple[int, int] | None = None) -> M:
     """Return an equivalent module with fewer operations, for inference only.
 
     Folds BatchNorms; DeMT: folds the published interaction into one matrix, absorbs key and value
-    projections of the task queries, projects before resizing, scales offsets to grid units;
+    projections of the task queries, projects before resizing, scales offsets to grid units; the
+    light DeMT: works on maps instead of tokens;
     pyramid heads: convolve before resizing. See docs/networks.md.
 
     Args:
@@ -57,6 +60,8 @@ def fuse(model: M, size: tuple[int, int] | None = None) -> M:
 
 def _replace(module: Any) -> Any:
     """Replace a module, or else its children, by their inference forms."""
+    if type(module) is DeMTLightHead:   # whose parts are replaced, and it, too
+        return MapLightHead(module, _replace(module.mixers))
     make = REPLACEMENTS.get(type(module))
     if make is not None:
         return make(module)
