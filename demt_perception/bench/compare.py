@@ -118,6 +118,7 @@ def unlike(before: Report, after: Report) -> list[str]:
         pairs += [(f'{name}: rate', f'{was.rate:.1f} Hz', f'{new.rate:.1f} Hz'),
                   (f'{name}: threads', f'{was.threads}', f'{new.threads}'),
                   (f'{name}: device', was.device, new.device),
+                  (f'{name}: output scale', f'{was.output_scale:g}', f'{new.output_scale:g}'),
                   (f'{name}: input size', _size(was.input_size), _size(new.input_size))]
     return [f'{what}: {was}, then {new}: the times do not compare'
             for what, was, new in pairs if was != new]

@@ -20,7 +20,7 @@ from demt_perception.progress import Progress
 def measure_node(
     model: Path, engine: str, precision: str, input_size: tuple[int, int] | None, threads: int,
     image_size: tuple[int, int], source: str, rate: float | None, seconds: float, folder: Path,
-    progress: Progress,
+    progress: Progress, output_scale: float = 1.0,
 ) -> NodeMeasurement:
     """Run camera, node and listener; return the figures.
 
@@ -36,6 +36,7 @@ def measure_node(
         seconds: of each rate.
         folder: for logs.
         progress: is told what is done.
+        output_scale: the node's parameter of this name.
 
     Raises:
         BenchError: nothing arrived at that rate, or a process ended early.
@@ -54,7 +55,8 @@ def measure_node(
                str(model.resolve()), image_size, ''), cache, folder / 'build.log').close()
     try:
         found = run_bench(
-            Setup(str(model), engine, precision, threads, input_size, image_size, source, cache),
+            Setup(str(model), engine, precision, threads, input_size, image_size, source, cache,
+                  output_scale),
             rate, seconds, folder, lambda text: progress.show(f'{name}: {text}'))
     except ProcessError as error:
         raise BenchError(str(error)) from error
@@ -74,7 +76,7 @@ def measure_node(
         memory_mb=found['memory_mb'], peak_memory_mb=found['peak_memory_mb'], cpu=found['cpu'],
         first_frame_s=found['first_frame_s'], torch_loaded=found['torch_loaded'],
         peak_hz=found['peak_hz'], trials=tuple(Trial(**one) for one in found['trials']),
-        input_size=size)
+        input_size=size, output_scale=output_scale)
 
 
 def _two(times: Spread) -> tuple[float, float]:

@@ -141,6 +141,7 @@ class NodeMeasurement:
         peak_hz: greatest rate with less than 1 % lost; None: not searched for.
         trials: of that search.
         input_size: (height, width) of the network's input; None: an older file.
+        output_scale: size of the outputs over that of the pictures.
     """
 
     model: str
@@ -166,6 +167,7 @@ class NodeMeasurement:
     peak_hz: float | None
     trials: tuple[Trial, ...]
     input_size: tuple[int, int] | None = None
+    output_scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _node(node: NodeMeasurement) -> list[str]:
     lines = [
         f'node: {node.model} on {node.engine} {node.precision}, {node.device}, '
         f'{node.threads or "its own choice of"} threads; {width}x{height} bgr8, all outputs '
-        'subscribed at that size',
+        f'subscribed at {"" if node.output_scale == 1 else f"{node.output_scale:g} of "}that size',
         f'  rate         {node.rate:g} Hz for {node.seconds:g} s: {node.sent} frames, lost '
         f'{node.lost:.2%}' + (f' ({where})' if where else ''),
         f'  latency      stamp to reception of the last output: p50 {node.latency.median:.1f}, '

@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'listener to all outputs as three processes over DDS; finds the peak rate')
     parser.add_argument('--rate', type=_seconds, metavar='HZ',
                         help='with --node: measure at this rate instead of searching')
+    parser.add_argument('--output-scale', type=_scale, default=1.0, metavar='S', help='with '
+                        "--node: size of the outputs over that of the camera's pictures, "
+                        'e.g. 0.4 (default: 1)')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
     parser.add_argument('--plot', type=Path, metavar='PNG',
                         help='write a plot against sizes or cameras (needs matplotlib)')
@@ -157,7 +160,7 @@ def _run_node(args: argparse.Namespace, folder: Path,
             try:
                 measured = measure_node(
                     model, engine, precision, args.size[0], args.threads or 0, image_size,
-                    args.source, args.rate, args.seconds, folder, progress)
+                    args.source, args.rate, args.seconds, folder, progress, args.output_scale)
             except BenchError as error:   # which leaves what was measured before as it is
                 height, width = image_size
                 failures[f'{label} {engine} {precision}, {width}x{height}'] = str(error)
@@ -173,6 +176,9 @@ def _refuse_what_does_not_combine(args: argparse.Namespace) -> None:
     if not args.node:
         if args.rate:
             raise BenchError('--rate is for --node: engines run as fast as they can')
+        if args.output_scale != 1:
+            raise BenchError(f'--output-scale {args.output_scale:g} is for --node: without it '
+                             'outputs have the size of the pictures, see --image-size')
         if len(args.image_size or ()) > 1:
             raise BenchError(f'--image-size {_sizes(args.image_size)}: several are for --node; '
                              'give one')
@@ -241,6 +247,17 @@ def _size(text: str) -> tuple[int, int]:
     if size is None:
         raise argparse.ArgumentTypeError(f'{text!r}: want HEIGHTxWIDTH, 288x512')
     return size
+
+
+def _scale(text: str) -> float:
+    """Return a number that the node's ``output_scale`` may be."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 4:
+        raise argparse.ArgumentTypeError(f'{text!r}: want a number from 0.01 to 4')
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -204,6 +204,7 @@ def node(**changes):
     ({'threads': 2}, 'threads: 1, then 2'),
     ({'device': 'GPU'}, 'device: CPU, then GPU'),
     ({'input_size': (192, 320)}, 'input size: 96x160, then 192x320'),
+    ({'output_scale': 0.4}, 'output scale: 1, then 0.4'),
 ])
 def test_nodes_that_do_not_compare_are_named(changes, line):
     before, after = report(nodes=(node(),)), report(nodes=(node(**changes),))
@@ -224,9 +225,10 @@ def test_an_older_file_is_read_and_what_it_does_not_tell_is_not_known(tmp_path):
     save_report(report(measured(), nodes=(node(),), image_size=(720, 1280)), path)
     content = json.loads(path.read_text())
     del content['image_size'], content['source'], content['nodes'][0]['input_size']
+    del content['nodes'][0]['output_scale']
     path.write_text(json.dumps(content))
     old = load_report(path)
-    assert old.image_size is old.nodes[0].input_size is None
+    assert old.image_size is old.nodes[0].input_size is None and old.nodes[0].output_scale == 1
     new = report(measured(), image_size=(720, 1280))
     assert 'size of the pictures: not known, then 720x1280' in comparison_table(old, new)
 

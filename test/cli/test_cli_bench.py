@@ -98,6 +98,7 @@ def test_sizes_and_cameras_make_a_plot(tiny_model, tmp_path, capsys):
     (['nowhere'], "model 'nowhere'"),
     (['--plot', 'a.png'], 'give several --size or --cameras'),
     (['--rate', '10'], '--rate is for --node'),
+    (['--output-scale', '0.4'], '--output-scale 0.4 is for --node'),
     (['--reference', 'torch-eager'], 'is for networks of `demt models --table`'),
     (['--compare', 'gone.json', 'gone.json'], 'gone.json'),
     (['--image-size', '96x160', '192x320'], '--image-size 96x160 192x320: several are for --node'),

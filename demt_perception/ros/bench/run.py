@@ -48,6 +48,7 @@ class Setup:
         image_size: (height, width) of the camera's images.
         source: see ``load_pictures``.
         cache: folder of built engines.
+        output_scale: size of the outputs over that of the images.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Setup:
     image_size: tuple[int, int]
     source: str
     cache: Path
+    output_scale: float = 1.0
 
 
 class Bench:
@@ -99,7 +101,8 @@ class Bench:
             self._node = start('node', 'perception_node', *parameters(
                 model=setup.model, engine=setup.engine, threads=setup.threads,
                 precision='' if setup.precision == 'auto' else setup.precision,
-                input_size=list(setup.input_size or ())), pipe=False)
+                input_size=list(setup.input_size or ()), output_scale=setup.output_scale),
+                pipe=False)
             first = self._await(self._listener, 'first', FIRST_TIMEOUT)
             self.first_frame_s = first['time'] - self._node.started
             time.sleep(WARM_UP)
