@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 import sys
 
+from demt_perception.cli.camera_options import add_depth_scale, add_rectified
 from demt_perception.cli.engine_choice import add_engine
 from demt_perception.cli.input_size import add_input_size
 from demt_perception.cli.spreading import add_spreading, positive
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_size(parser)
     parser.add_argument('--output-scale', type=_scale, default=1.0, metavar='SCALE',
                         help='size of the outputs relative to the image (default: 1)')
+    add_depth_scale(parser, ' of all topics')
+    add_rectified(parser, ' of all topics')
     parser.add_argument('--compression', choices=('lz4', 'zstd', 'none'), default='lz4',
                         help='of the new bag (default: lz4)')
     add_spreading(parser)
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         args.model or DEFAULT_MODEL,
         {'engine': args.engine, 'threads': args.threads, 'precision': args.precision,
          'input_size': size}, fit, args.every, tuple(args.topics), tuple(args.outputs),
-        args.output_scale, args.compression)
+        args.output_scale, args.compression, args.depth_scale, args.rectified)
     jobs = [Job(bag, out, options) for bag, out in zip(args.bags, outs, strict=True)]
     alone = args.ray is None and args.processes == 1
     good = True

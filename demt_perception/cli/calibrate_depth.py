@@ -17,6 +17,7 @@ import math
 import sys
 from typing import Any, TYPE_CHECKING
 
+from demt_perception.cli.camera_options import add_rectified
 from demt_perception.cli.engine_choice import add_engine
 from demt_perception.cli.input_size import add_input_size, size_options
 from demt_perception.cli.shots import find_shots
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--frames', type=int, default=8, help='pictures to use (default: 8)')
     parser.add_argument('--fx', type=float, help='focal length in pixels of the picture (default: '
                         "from camera_info, else the card's field of view)")
+    add_rectified(parser, ' of a bag or a topic')
     parser.add_argument('--model', help='model name or folder (default: the shipped one)')
     add_engine(parser)
     add_input_size(parser)
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from demt_perception.inference import DEFAULT_MODEL, Predictor
     from demt_perception.inference.depth_calibration import camera_of
 
-    shots = list(find_shots(args.source, args.frames, args.fx))
+    shots = list(find_shots(args.source, args.frames, args.fx, args.rectified))
     predictor = Predictor(args.model or DEFAULT_MODEL, args.engine, precision=args.precision,
                           **size_options(args.input_size, lambda: shots[0].bgr.shape[:2]))
     scenes: list[tuple[Any, Camera]] = []

@@ -9,8 +9,10 @@ something is broken, 0 where all is well or only optional parts are missing.
 import argparse
 from collections.abc import Callable, Iterator
 import json
+import sys
 
 from demt_perception.cli import doctor_checks, doctor_ros, doctor_transport
+from demt_perception.cli.camera_options import add_rectified
 from demt_perception.cli.finding import bad, Finding, Level
 
 CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument('--topic', nargs='+', default=[],
                         help='look only at the running nodes, and into these image topics')
+    add_rectified(parser, ' of these topics')
     parser.add_argument('--running', action='store_true',
                         help='look only at the running nodes')
     parser.add_argument('--json', action='store_true', help='print one JSON object at the end')
@@ -38,10 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings as they come."""
+    if args.rectified != 'auto' and not args.topic:
+        print(f'demt doctor: --rectified {args.rectified} is of images: give --topic too',
+              file=sys.stderr)
+        return 2
     broken = 0
     rows = []
     checks = () if args.running or args.topic else CHECKS
-    for title, check in (*checks, (RUNNING, lambda: doctor_ros.running(args.topic))):
+    for title, check in (*checks, (
+            RUNNING, lambda: doctor_ros.running(args.topic, args.rectified))):
         if not args.json:
             print(title, flush=True)
         for finding in _findings(check):

@@ -15,6 +15,7 @@ from demt_perception.cli.finding import (
     numpy_remedy,
     try_python,
 )
+from demt_perception.extras import installing
 
 OLDEST, NEWEST = (3, 10), (3, 14)
 FEATURES = ('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8', 'asimd')
@@ -62,8 +63,7 @@ def packages() -> Iterator[Finding]:
             yield bad(f'{" and ".join(opencvs)} are installed over one another in {folder}',
                       f'pip uninstall -y {" ".join(opencvs)}; pip install opencv-python-headless')
     for name, purpose, remedy in (
-            ('torch', 'to train, to export and for the engine torch',
-             "pip install '.[train]' in the repository"),
+            ('torch', 'to train, to export and for the engine torch', installing('train')),
             ('onnx', 'to export, to quantize, to calibrate and for the engines torch and tensorrt',
              'pip install onnx')):
         try:

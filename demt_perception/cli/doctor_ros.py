@@ -61,13 +61,19 @@ def no_ros_remedy(environ: Mapping[str, str], in_venv: bool) -> str:
             f'{sys.executable}: use /usr/bin/python3')
 
 
-def running(topics: Sequence[str] = ()) -> Iterator[Finding]:
-    """Look at the nodes that run now, and into image topics where some are given."""
+def running(topics: Sequence[str] = (), rectified: str = 'auto') -> Iterator[Finding]:
+    """Look at the nodes that run now, and into image topics where some are given.
+
+    Args:
+        topics: of images.
+        rectified: whether these are, see ``is_rectified``.
+    """
     if not try_python('-c', 'import rclpy, sensor_msgs.msg')[0]:
         yield (bad if topics else note)('not looked at: no ROS 2', 'see above, or `demt doctor`')
         return
     works, text = try_python(
-        '-m', 'demt_perception.ros.graph_check', *topics, timeout=60 + 10 * len(topics))
+        '-m', 'demt_perception.ros.graph_check', '--rectified', rectified, *topics,
+        timeout=60 + 10 * len(topics))
     if not works:
         yield bad(f'the running nodes cannot be looked at: {text}', 'mend ROS 2 first: see above')
         return

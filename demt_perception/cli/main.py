@@ -14,6 +14,7 @@ import time
 
 from demt_perception import __version__
 from demt_perception.child import guard_multiprocessing
+from demt_perception.extras import installing
 
 VERBS = (
     ('predict', 'predict on images: classes, depth, normals, boundaries and a sheet'),
@@ -42,12 +43,12 @@ VERBS = (
 )
 
 RENDERING = (
-    "python3.11 -m venv rendering && rendering/bin/pip install '.[synthetic]' in the repository: "
+    f'python3.11 -m venv rendering && {installing("synthetic", "rendering/bin/pip")}: '
     'an environment of its own, for Blender wants NumPy 1')
 
 TRAINING = (
-    "pip install '.[train]' in the repository; beside a ROS workspace in an environment of its "
-    'own, for its OpenCV wants NumPy 2')
+    f'{installing("train")}; beside a ROS workspace in an environment of its own, for its OpenCV '
+    'wants NumPy 2')
 
 # What a missing module belongs to, for the advice. Verbs that know better say it themselves.
 INSTALL = {
@@ -58,7 +59,7 @@ INSTALL = {
     'onnxscript': TRAINING,
     'bpy': RENDERING,
     'OpenEXR': RENDERING,
-    'matplotlib': "pip install '.[plots]' in the repository",
+    'matplotlib': installing('plots'),
     'tqdm': 'pip install tqdm',
     'rclpy': 'source your ROS 2 setup, or see `demt doctor`',
 }

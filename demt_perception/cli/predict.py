@@ -15,6 +15,7 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
+from demt_perception.cli.camera_options import add_depth_scale
 from demt_perception.cli.engine_choice import add_engine
 from demt_perception.cli.input_size import add_input_size, size_options
 from demt_perception.cli.outputs import OutputError
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--fx', type=float, help='focal length in pixels of the image, for metric '
                         'depth (default: from the field of view that the card assumes)')
     parser.add_argument('--fy', type=float, help='the same, vertically (default: fx)')
+    add_depth_scale(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     for number, (path, name) in enumerate(zip(images, _names(images), strict=True), 1):
         try:
             predictions = predict_file(predictor, path, focal)
+            predictions.correct_depth(args.depth_scale)
             write(predictions, args.out, name)
         except (OSError, ValueError) as error:
             failures += 1

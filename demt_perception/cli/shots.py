@@ -22,13 +22,15 @@ class Shot(NamedTuple):
     camera: 'Camera | None'
 
 
-def find_shots(source: str, count: int, fx: float | None) -> Iterator[Shot]:
+def find_shots(source: str, count: int, fx: float | None, rectified: str = 'auto',
+               ) -> Iterator[Shot]:
     """Yield up to ``count`` pictures, spread over a recording, the next ones of a camera.
 
     Args:
         source: a picture, whatever ``open_source`` takes, or an image topic of running nodes.
         count: the most; of a recording at least half as many, where there are that many.
         fx: focal length in pixels; None: that of camera_info, where there is one.
+        rectified: see ``is_rectified``; where there is a camera_info.
 
     Raises:
         SourceError, BadImageError, BadCameraInfoError: it cannot be read, or is not valid.
@@ -49,10 +51,10 @@ def find_shots(source: str, count: int, fx: float | None) -> Iterator[Shot]:
         frames, live = opened.frames(), opened.live
     kept = list(islice(frames, count)) if live else thinned(frames, count)
     for frame in kept:
-        yield _shot(frame, given)
+        yield _shot(frame, given, rectified)
 
 
-def _shot(frame: Any, given: tuple[float, float] | None) -> Shot:
+def _shot(frame: Any, given: tuple[float, float] | None, rectified: str) -> Shot:
     from demt_perception.ros.pixels import pixels_of
 
     bgr, info = pixels_of(frame.image), frame.camera_info
@@ -70,7 +72,7 @@ def _shot(frame: Any, given: tuple[float, float] | None) -> Shot:
         is_rectified,
         unknown_lens,
     )
-    info = describe_image(info, is_rectified(frame.topic))   # as the node takes it
+    info = describe_image(info, is_rectified(frame.topic, rectified))   # as the node takes it
     check_camera_info(info, bgr.shape[1], bgr.shape[0])
     fitting = scaled_camera_info(info, bgr.shape[1], bgr.shape[0])
     camera = camera_of(fitting)

@@ -26,6 +26,7 @@ def load_or_build_apart(progress: Callable[[str], None], **options: Any) -> Pred
     try:
         return Predictor(**options, build=Build(only_cached=True))
     except NotBuiltError:
+        progress('the cache has no such engine: it is built')
         if not cache_is_on():
             return Predictor(**options, build=Build(progress=progress))
     name, reason = run_apart(__name__, options, progress)

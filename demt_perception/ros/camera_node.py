@@ -10,6 +10,7 @@ tells, otherwise came: what is done to it afterwards counts as its age. A record
 if it were seen now, so that latencies measured downstream are true.
 """
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
 import sys
 import threading
@@ -31,7 +32,7 @@ from demt_perception.ros.camera_frames import preparation
 from demt_perception.ros.camera_info_file import CameraInfoError, read_camera_info
 from demt_perception.ros.compressed import TRANSPORTS
 from demt_perception.ros.conversions import ImageFiller
-from demt_perception.ros.ending import end_at_once, PATIENCE, spin_until
+from demt_perception.ros.ending import end_at_once, GLANCE, PATIENCE, spin_until
 from demt_perception.ros.number_parameter import declare_number
 from demt_perception.ros.read_ahead import ReadAhead
 from demt_perception.ros.sources import Frame, open_source, SourceError
@@ -144,6 +145,20 @@ class CameraSource(Node):
         self._images.publish(message)
 
 
+def _made(reasons: 'SimpleQueue[Any]') -> CameraSource:
+    """Return the node; end the process where a signal comes while a source takes long to open.
+
+    In another thread: Python tells of no signal while the first is in a call such as that which
+    opens a video on a drive that does not answer.
+    """
+    making = ThreadPoolExecutor(1).submit(CameraSource, reasons)
+    while reasons.empty() and not making.done():
+        wait([making], GLANCE)
+    if not wait([making], PATIENCE).done:
+        end_at_once(0)
+    return making.result()
+
+
 def run(args: list[str] | None, reasons: 'SimpleQueue[Any]') -> int:
     """Run the node until its source ends or a signal comes; return the exit code.
 
@@ -153,7 +168,7 @@ def run(args: list[str] | None, reasons: 'SimpleQueue[Any]') -> int:
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = CameraSource(reasons)
+        node = _made(reasons)
     except (SourceError, CameraInfoError) as error:
         print(f'camera_source: {error}', file=sys.stderr)
         rclpy.try_shutdown()

@@ -19,9 +19,9 @@ LONGEST = 60.0
 """Seconds at most between two tries."""
 
 
-def pause(tries: int) -> float:
+def pause(tries: int, longest: float = LONGEST) -> float:
     """Return the seconds to wait after so many tries in vain: 2, 4, 8 and so on."""
-    return min(2.0 ** min(tries, 8), LONGEST)   # for days, and 2.0 ** 1024 cannot be
+    return min(2.0 ** min(tries, 16), longest)   # for days, and 2.0 ** 1024 cannot be
 
 
 class HungError(RuntimeError):

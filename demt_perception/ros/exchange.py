@@ -16,6 +16,10 @@ from demt_perception.ros.loading import aside, describe, load_at_once, load_or_b
 from demt_perception.ros.parameters import Settings
 from demt_perception.ros.perception import Perception
 
+LONGEST_OF_BUILDS = 3600.0
+"""Seconds at most between two builds in vain: each takes memory, and a core for minutes, from what
+serves meanwhile, and a GPU that is too small stays so."""
+
 
 class Exchange:
     """Coroutines of the node's executor; frames go on meanwhile.
@@ -100,20 +104,31 @@ class Exchange:
         ends, and frames go on most of the time.
         """
         exchanges, settings, tries = perception.exchanges, perception.settings, 0
+        longest = LONGEST
+
+        def say_of_build(line: str) -> None:   # of one that the cache has there is nothing to say
+            nonlocal longest
+            longest = LONGEST_OF_BUILDS
+            say(line)
+
         while True:
-            loaded = await self._load(lambda: load_or_build(settings, say))
+            longest = LONGEST
+            loaded = await self._load(lambda: load_or_build(settings, say_of_build))
             if not isinstance(loaded, BusyError) or not _is_current(perception, exchanges):
                 return loaded
             tries += 1
             why, lost = str(loaded), isinstance(loaded, LostError)
             del loaded   # with what it holds of the GPU
-            seconds = LONGEST if lost else pause(tries)
+            seconds = LONGEST if lost else pause(tries, longest)
             say(f'{why}; the {"process ends" if lost else "next try is"} in {seconds:.0f} s')
             self._node.get_logger().warning(
-                f'engine {settings.engine} has to wait, {perception.building}')
-            await self._sleep(seconds)
-            if not _is_current(perception, exchanges):
-                return BusyError(why)
+                f'engine {settings.engine} has to wait, {perception.building}' + (
+                    '' if lost else f'; pauses double, up to {longest:.0f} s'))
+            while seconds > 0:   # in steps: what is no longer wanted is not held for an hour
+                await self._sleep(min(seconds, LONGEST))
+                seconds -= LONGEST
+                if not _is_current(perception, exchanges):
+                    return BusyError(why)
             if lost:
                 raise HungError(why)
 

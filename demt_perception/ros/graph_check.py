@@ -1,9 +1,10 @@
 """Looks at the ROS graph as it is now, and at image topics: for ``demt doctor``.
 
-Run ``python -m demt_perception.ros.graph_check [TOPIC ...]``: prints a JSON list of findings, each
-``[level, text, remedy]`` with level ``GOOD``, ``NOTE`` or ``BAD``.
+Run ``python -m demt_perception.ros.graph_check [--rectified VALUE] [TOPIC ...]``: prints a JSON
+list of findings, each ``[level, text, remedy]`` with level ``GOOD``, ``NOTE`` or ``BAD``.
 """
 
+import argparse
 from collections.abc import Iterator
 import json
 import os
@@ -27,8 +28,14 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 Row = tuple[str, str, str]
 
 
-def check(node: Node, topics: list[str]) -> Iterator[Row]:
-    """Yield what there is to say of the graph and, where some are given, of topics."""
+def check(node: Node, topics: list[str], rectified: str) -> Iterator[Row]:
+    """Yield what there is to say of the graph and, where some are given, of topics.
+
+    Args:
+        node: looks.
+        topics: of images.
+        rectified: whether these are, see ``is_rectified``.
+    """
     domain = node.context.get_domain_id()
     end = time.monotonic() + DISCOVERY_SECONDS
     others = domains_alive(DISCOVERY_SECONDS) - {domain}
@@ -54,7 +61,7 @@ def check(node: Node, topics: list[str]) -> Iterator[Row]:
     for name in sorted(graph):
         yield from _conflicts(node, name)
     for topic in topics:
-        yield from check_topic(node, topic)
+        yield from check_topic(node, topic, rectified)
     if topics:
         return
     images = [name for name, types in sorted(graph.items())
@@ -102,10 +109,14 @@ def _name(info: Any) -> str:
 
 def main() -> int:
     """Print the findings."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('topics', nargs='*')
+    parser.add_argument('--rectified', default='auto')
+    args = parser.parse_args()
     rclpy.init(args=[])
     try:
         node = Node(NAME)
-        print(json.dumps(list(check(node, sys.argv[1:]))))
+        print(json.dumps(list(check(node, args.topics, args.rectified))))
         node.destroy_node()
         return 0
     finally:

@@ -69,8 +69,14 @@ class Watched:
         self.infos += 1
 
 
-def check_topic(node: Node, name: str) -> Iterator[Row]:
-    """Yield rows of level, text and remedy about an image topic."""
+def check_topic(node: Node, name: str, rectified: str) -> Iterator[Row]:
+    """Yield rows of level, text and remedy about an image topic.
+
+    Args:
+        node: listens.
+        name: of the topic.
+        rectified: whether its images are, see ``is_rectified``.
+    """
     topic = node.resolve_topic_name(name)
     kind = COMPRESSED if topic.endswith('/compressed') else IMAGE
     publishers = [_seen(info) for info in node.get_publishers_info_by_topic(topic)]
@@ -96,10 +102,10 @@ def check_topic(node: Node, name: str) -> Iterator[Row]:
         yield 'BAD', loss_text(topic, watched.lost, count, '').strip(), cure
     else:
         yield 'GOOD', rate, ''
-    yield from _content(topic, watched)
+    yield from _content(topic, watched, rectified)
 
 
-def _content(topic: str, watched: Watched) -> Iterator[Row]:
+def _content(topic: str, watched: Watched, rectified: str) -> Iterator[Row]:
     message = watched.images[-1]
     try:
         picture = pixels_of(message)
@@ -118,7 +124,7 @@ def _content(topic: str, watched: Watched) -> Iterator[Row]:
             'calibrate by camera_calibration and publish camera_info beside the images, or fix '
             'the scale by `demt calibrate-depth`')
         return
-    described = describe_image(info, is_rectified(topic))   # as the node takes it
+    described = describe_image(info, is_rectified(topic, rectified))   # as the node takes it
     try:
         check_camera_info(described, width, height)
     except BadCameraInfoError as error:
@@ -131,7 +137,8 @@ def _content(topic: str, watched: Watched) -> Iterator[Row]:
     yield 'BAD' if not moved <= BENT * width else 'NOTE', (
         f'{topic} is not rectified: its lens moves points by up to {moved:.0f} pixels'), (
         'let image_proc rectify it (ros2 run image_proc rectify_node) and give the node '
-        'image_rect')
+        'image_rect; where it is rectified, and only its name does not say so, set rectified of '
+        'the node to true, and look again with --rectified true')
 
 
 def bending(info: Any) -> float:

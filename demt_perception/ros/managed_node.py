@@ -1,33 +1,25 @@
 """The perception node: wiring of lifecycle, parameters, services and reports.
 
 Topics, services and parameters: ``config/perception.yaml`` and the README. Reception and
-publication are in ``perception.py`` and what that imports.
+publication are in ``perception.py`` and what that imports; what runs the node, as a process, is in
+``node_process.py``.
 """
 
-import faulthandler
-import gc
-import os
-from queue import SimpleQueue
 import time
-import traceback
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, State, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from demt_perception.inference.memory import keep_freed_memory, return_freed_memory
 from demt_perception.inference.spare_threads import keep_ready
 from demt_perception.ros import stall
-from demt_perception.ros.ending import end_at_once, HUNG, spin_until
 from demt_perception.ros.engine_care import HungError, PERIOD
 from demt_perception.ros.exchange import Exchange
-from demt_perception.ros.leftovers import remove_leftovers
+from demt_perception.ros.given_up import free_garbage, GivenUp
 from demt_perception.ros.loading import describe, load_at_once
 from demt_perception.ros.mishaps import Mishaps
 from demt_perception.ros.optional_messages import demt_srvs, missing_text
@@ -63,7 +55,7 @@ class PerceptionNode(LifecycleNode):
         self._enabled = True
         self._saving = False
         self._perception: Perception | None = None
-        self._closed: list[Perception] = []   # while a thread of theirs still frees
+        self._given_up = GivenUp()
         self._mishaps = Mishaps()
         self._exchange = Exchange(self)
         self._reports = Reports(self)
@@ -96,16 +88,9 @@ class PerceptionNode(LifecycleNode):
         """Stop all threads and free the model."""
         if self._perception is not None:
             self._perception.close()
-            self._closed.append(self._perception)
+            self._given_up.add(self._perception)
             self._perception = None
-            self._forget_closed()
-            _free_garbage()
-
-    def _forget_closed(self) -> bool:
-        """Give up what was closed and is no longer at work; return whether there was any."""
-        before = len(self._closed)
-        self._closed = [closed for closed in self._closed if closed.is_preparing()]
-        return len(self._closed) < before
+            self._given_up.free()
 
     def on_configure(self, state: State) -> TransitionCallbackReturn:
         """Load the model and warm it up; FAILURE, with the reason said, where that fails."""
@@ -155,7 +140,7 @@ class PerceptionNode(LifecycleNode):
         assert self._perception is not None
         self._perception.deactivate()
         self._state = 'inactive'
-        _free_garbage()
+        free_garbage()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: State) -> TransitionCallbackReturn:
@@ -267,8 +252,7 @@ class PerceptionNode(LifecycleNode):
             self.executor.create_task(self._exchange.match_aspect, perception, size)
         self._reports.publish(self._shown_state(), self._failure, perception,
                               self._mishaps.take())
-        if self._forget_closed():
-            _free_garbage()
+        self._given_up.look()
 
     def _look_after_engine(self) -> None:
         """Have an engine replaced that hangs or fails; raises HungError where that is no use."""
@@ -288,59 +272,9 @@ class PerceptionNode(LifecycleNode):
 
     def is_loading(self) -> bool:
         """Tell whether a thread is loading or freeing a model or an engine."""
-        return self._exchange.is_loading() or any(
-            closed.is_preparing() for closed in self._closed)
-
-
-def _free_garbage() -> None:
-    """Free what has just been given up: cameras, messages and callbacks refer to each other.
-
-    Python looks for such cycles when there are many new objects, however large they are: ten
-    cameras that were gone still held their messages, 14 MB each at 640x360.
-    """
-    gc.collect()
-    return_freed_memory()
+        return self._exchange.is_loading() or self._given_up.is_preparing()
 
 
 def _plain(value: Any) -> Any:
     """Return arrays, which rclpy has of two kinds, as lists that compare."""
     return list(value) if hasattr(value, '__len__') and not isinstance(value, str) else value
-
-
-def run(args: list[str] | None, reasons: 'SimpleQueue[Any]') -> int:
-    """Run the node until a signal comes; return the exit code.
-
-    Args:
-        args: of the command line; None: the process's.
-        reasons: where the numbers of signals arrive, see ``ending.note_signals``.
-    """
-    if not any(name.startswith('MALLOC_') for name in os.environ):   # as our launch files do
-        keep_freed_memory()
-    freed = remove_leftovers()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node = PerceptionNode()
-    if freed:
-        node.get_logger().warning(f'{freed / 1e6:.0f} MB of shared memory freed, which DDS '
-                                  'processes left behind that were killed')
-    stall.arm()
-    node.create_timer(stall.SECONDS / 10, stall.arm, clock=Clock(clock_type=ClockType.STEADY_TIME))
-    reason, ended = spin_until(node, reasons, node.outlive)
-    stall.arm()   # once more: ending may hang, too
-    if isinstance(reason, HungError):
-        node.get_logger().fatal(f'{reason}: the process ends with exit code {HUNG}, to be started '
-                                'anew')
-        faulthandler.dump_traceback()
-        end_at_once(HUNG)
-    if ended:
-        node.close()
-    if not ended or node.is_loading():
-        # A compiler at work in another thread does not survive that its libraries are taken apart
-        # with the process, and it may take minutes to end.
-        if isinstance(reason, Exception):
-            traceback.print_exception(reason)
-        end_at_once(1 if isinstance(reason, Exception) else 0)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    if isinstance(reason, Exception):
-        raise reason
-    return 0

@@ -11,14 +11,14 @@ from rclpy.parameter import Parameter
 
 from demt_perception.inference import DEFAULT_MODEL, ENGINES, PRECISIONS
 from demt_perception.inference.preprocess import SHORTEST_SIDE
+from demt_perception.ros.camera_values import DEPTH_SCALES, RECTIFIED
 from demt_perception.ros.compressed import TRANSPORTS
 from demt_perception.ros.number_parameter import declare_number, number_trouble
 from demt_perception.tasks import TASKS
 
-RECTIFIED = ('auto', 'true', 'false')
 _OWN = ('roi', 'depth_scale', 'rectified')   # of each named camera
 NUMBERS = {'output_scale': (0.01, 4.0), 'max_age': (0.0, 1e9), 'no_frame_timeout': (0.1, 3600.0),
-           'diagnostics_period': (0.05, 3600.0), 'depth_scale': (0.01, 100.0)}
+           'diagnostics_period': (0.05, 3600.0), 'depth_scale': DEPTH_SCALES}
 # Taken over when the node is configured, and how else; every other one changes at once.
 _CONFIGURE = 'is taken over by configure: deactivate and clean up first'
 _LOAD = 'is loaded by configure: call ~/load_model, or deactivate and clean up first'

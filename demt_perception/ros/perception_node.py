@@ -1,4 +1,4 @@
-"""The entry of the perception node, which is in ``managed_node.py``.
+"""The entry of the perception node, which is in ``managed_node.py``, run by ``node_process.py``.
 
 Here is only what has to be done before that is imported.
 """
@@ -23,7 +23,7 @@ def main(args: list[str] | None = None) -> int:
     if 'MALLOC_ARENA_MAX' not in os.environ:
         share_one_arena()
     choose_transport(os.environ)
-    from demt_perception.ros.managed_node import run
+    from demt_perception.ros.node_process import run
 
     return run(args, reasons)
 

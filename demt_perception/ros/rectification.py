@@ -17,12 +17,19 @@ NO_DISTORTION = 'plumb_bob'
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def is_rectified(topic: str) -> bool:
-    """Tell whether an image topic is called as a rectified one: ``image_rect``, ``rect/image``.
+def is_rectified(topic: str, wanted: str = 'auto') -> bool:
+    """Tell whether an image counts as rectified.
 
-    Its last name counts, and the one before where the last is ``image``: a robot or a namespace
-    that is called so says nothing of the images.
+    By its name: ``image_rect``, ``rect/image``. The last name of the topic counts, and the one
+    before where the last is ``image``: a robot or a namespace that is called so says nothing of
+    the images.
+
+    Args:
+        topic: of the image.
+        wanted: ``true`` or ``false``, whatever the name, or ``auto``.
     """
+    if wanted != 'auto':
+        return wanted == 'true'
     *above, name = topic.removesuffix('/compressed').split('/')
     if name == 'image' and above:
         return above[-1] in ('rect', 'rectified')
@@ -34,10 +41,10 @@ def judge_rectified(topic: str, wanted: str, parameter: str) -> tuple[bool, str]
 
     Args:
         topic: of the image.
-        wanted: ``true``, ``false``, or ``auto``: by the name of the topic.
+        wanted: see ``is_rectified``.
         parameter: that ``wanted`` is the value of.
     """
-    rectified = is_rectified(topic) if wanted == 'auto' else wanted == 'true'
+    rectified = is_rectified(topic, wanted)
     why = (f'by its name; the parameter {parameter} can say otherwise' if wanted == 'auto' else
            f'as the parameter {parameter} says')
     return rectified, (f'{topic} is taken as {"" if rectified else "not "}rectified, {why}: '

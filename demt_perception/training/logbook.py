@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from demt_perception.extras import installing
 from demt_perception.training.checkpoints import write_text
 
 LOG = 'log.jsonl'
@@ -40,8 +41,7 @@ class Logbook:
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError("the log needs tensorboardX: pip install '.[train]' in the "
-                              'repository') from error
+            raise ImportError(f'the log needs tensorboardX: {installing("train")}') from error
         _cut(out / LOG, step)
         self.writer = SummaryWriter(str(out / 'tensorboard'), purge_step=step or None)
         self.file = (out / LOG).open('a', encoding='utf-8')

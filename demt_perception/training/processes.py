@@ -12,6 +12,7 @@ import torch
 from torch import nn, Tensor
 from torch.distributed.tensor import distribute_tensor, DTensor
 
+from demt_perception.extras import installing
 from demt_perception.training.config import ConfigError, TrainConfig
 
 PRECISION: dict[str, Any] = {'fp32': '32-true', 'bf16': 'bf16-mixed', 'fp16': '16-mixed'}
@@ -44,8 +45,7 @@ def create_fabric(config: TrainConfig) -> Any:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
     except ImportError as error:
-        raise ImportError("training needs Lightning Fabric: pip install '.[train]' in the "
-                          'repository') from error
+        raise ImportError(f'training needs Lightning Fabric: {installing("train")}') from error
     world = int(os.environ.get('WORLD_SIZE', 1))
     local = int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     gpu = torch.cuda.is_available() if config.accelerator == 'auto' else \

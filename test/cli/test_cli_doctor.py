@@ -47,6 +47,7 @@ def test_each_missing_package_has_its_purposes_and_its_own_remedy(monkeypatch):
     monkeypatch.setattr(doctor_checks.metadata, 'version', version)
     found = {f.text.split(':')[0]: f for f in doctor_checks.packages() if f.level is Level.NOTE}
     assert 'engine torch' in found['no torch'].text
+    assert '.whl[train]' in found['no torch'].remedy   # or there is no repository
     assert found['no onnx'].remedy == 'pip install onnx'   # not what brings torch with it
     for purpose in ('export', 'quantize', 'calibrate', 'tensorrt'):
         assert purpose in found['no onnx'].text

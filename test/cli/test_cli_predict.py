@@ -51,6 +51,26 @@ def test_folder_gives_every_file_and_the_predictors_values(tiny_model, images, t
     np.testing.assert_array_equal(cv2.imread(str(out / 'b_sheet.png')), wanted.sheet())
 
 
+def test_depth_has_the_factor_that_the_node_would_be_given(tiny_model, images, tmp_path):
+    assert run(tiny_model, tmp_path / 'plain', images / 'b.png', '--fx', 100) == 0
+    assert run(tiny_model, tmp_path / 'out', images / 'b.png', '--fx', 100, '--depth-scale',
+               2) == 0
+    wanted = Predictor(tiny_model).predict(cv2.imread(str(images / 'b.png')), (100, 100))
+    wanted.correct_depth(2.0)
+    depth, plain = (np.load(tmp_path / name / 'b_depth.npy') for name in ('out', 'plain'))
+    np.testing.assert_array_equal(depth, wanted.depth)
+    both = np.isfinite(depth) & np.isfinite(plain)
+    assert np.median(depth[both] / plain[both]) == pytest.approx(2, rel=1e-4)
+
+
+@pytest.mark.parametrize('factor', ['0', '-1', 'nan', 'inf', '101', 'two'])
+def test_a_factor_that_the_node_would_refuse_is_refused(tiny_model, images, tmp_path, capsys,
+                                                        factor):
+    with pytest.raises(SystemExit, match='2'):
+        run(tiny_model, tmp_path / 'out', images, '--depth-scale', factor)
+    assert f'{factor!r}: want a number of 0.01 to 100' in capsys.readouterr().err
+
+
 def test_broken_images_are_reported_and_skipped(tiny_model, images, tmp_path, capsys):
     (images / 'broken.png').write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(20))
     (images / 'empty.jpg').write_bytes(b'')

@@ -66,7 +66,7 @@ def main():
     reasons = note_signals()
     fault_file(os.getpid()).unlink(missing_ok=True)   # of another process of this number
     from demt_perception.inference import predictor
-    from demt_perception.ros.managed_node import run
+    from demt_perception.ros.node_process import run
 
     for name, seconds in (word.split('=') for word in own.split()):
         module, _, limit = name.partition('.')

@@ -95,7 +95,7 @@ def test_an_engine_that_auto_cannot_have_is_not_tried_in_this_process_again(orde
     predictor = load_or_build_apart(said.append, **{**order, 'engine': 'auto'})
     assert tried == ['openvino', 'onnxruntime'], 'what the cache may have, and what it is to be'
     assert (predictor.engine.full_name, predictor.engine.reason) == ('onnxruntime:cpu', wanted)
-    assert said == ['trying']
+    assert said == ['the cache has no such engine: it is built', 'trying']
 
 
 def test_what_auto_chose_in_another_process_is_what_this_one_loads(order):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 import subprocess
 import sys
+import weakref
 
 import cv2
 from hypothesis import given, settings
@@ -173,8 +174,8 @@ def test_the_picture_graph_is_the_cpu_path(tiny_model, size, steps, seed):
 def prepared(monkeypatch):
     """Return the list of the shapes of pictures that torch is prepared for."""
     shapes, prepare = [], TorchPicture._prepare
-    monkeypatch.setattr(TorchPicture, '_prepare', lambda self, shape: (
-        shapes.append(shape), prepare(self, shape))[1])
+    monkeypatch.setattr(TorchPicture, '_prepare', lambda self, shape, image: (
+        shapes.append(shape), prepare(self, shape, image))[1])
     return shapes
 
 
@@ -208,6 +209,20 @@ def test_sizes_beyond_those_that_torch_is_prepared_for_are_left_to_the_cpu(tiny_
         assert make.ready(bgr.shape)
     assert prepared == [bgr.shape for bgr in pictures[:SIZES]]
     assert make(pictures[0]) is image, 'those that it is prepared for go on'
+
+
+def test_a_closed_engine_s_pictures_hold_none_of_its_memory(tiny_model):
+    """The predictor holds them as long as itself is held."""
+    image = torch.empty(1, 3, 64, 96)
+    make = TorchPicture(image, load_card(tiny_model))
+    bgr = np.zeros((70, 90, 3), np.uint8)
+    make(bgr)
+    seen = weakref.ref(image)
+    make.close()
+    del image
+    assert seen() is None
+    with pytest.raises(EngineError, match='closed; create another'):
+        make(bgr)
 
 
 def quantised():

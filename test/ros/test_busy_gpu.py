@@ -12,10 +12,11 @@ pytest.importorskip('onnxruntime')
 
 from exchanging import exchanging, SECONDS
 
-from demt_perception.inference import EngineError, Predictor
+from demt_perception.inference import building_apart, EngineError, Predictor
 from demt_perception.inference.engines.cuda_errors import of_code
 from demt_perception.ros import exchange
 from demt_perception.ros.engine_care import HungError, LONGEST, pause
+from demt_perception.ros.exchange import LONGEST_OF_BUILDS
 from demt_perception.ros.frame_statistics import Statistics
 from demt_perception.ros.health import degraded
 
@@ -49,13 +50,18 @@ def loads(bench, monkeypatch):
 def pauses(monkeypatch):
     """Return after which tries there was a pause; each is short."""
     asked = []
-    monkeypatch.setattr(exchange, 'pause', lambda tries: asked.append(tries) or 0.2)
+    monkeypatch.setattr(exchange, 'pause', lambda tries, longest: asked.append(tries) or 0.2)
     return asked
 
 
 def test_pauses_stay_short_however_often_it_was_tried():
     assert [pause(tries) for tries in range(1, 7)] == [2, 4, 8, 16, 32, LONGEST]
     assert pause(5000) == LONGEST, 'after some days'
+
+
+def test_pauses_between_builds_grow_to_an_hour():
+    assert [pause(tries, LONGEST_OF_BUILDS) for tries in (1, 2, 6, 11, 12, 5000)] == [
+        2, 4, 64, 2048, 3600, 3600]
 
 
 def test_an_engine_that_is_busy_is_tried_again_until_it_is_there(bench, loads, pauses):
@@ -71,11 +77,57 @@ def test_an_engine_that_is_busy_is_tried_again_until_it_is_there(bench, loads, p
     assert bench.perception.building == bench.perception.failure == ''
 
 
-def wait_for_a_pause(bench):
+def want_building(bench, monkeypatch, *errors):
+    """Have an engine wanted that the cache has not; a builder fails with one error after another.
+
+    Return how long each pause could be.
+    """
+    pytest.importorskip('openvino')
+    bench.perception.settings = replace(bench.perception.settings, engine='openvino',
+                                        precision='f32')
+    left, asked = list(errors), []
+
+    def build(*order):
+        raise left.pop(0)
+
+    monkeypatch.setattr(building_apart, 'run_apart', build)
+    monkeypatch.setattr(exchange, 'pause', lambda tries, longest: asked.append(longest) or 0.2)
+    return asked
+
+
+def test_an_engine_that_would_have_to_be_built_each_time_is_tried_ever_less_often(
+        bench, monkeypatch, capfd):
+    """A GPU that is too small for the builder stays so, and each try takes a core for minutes."""
+    asked = want_building(bench, monkeypatch, BUSY, BUSY, EngineError('refuses the graph'))
+    bench.do(bench.exchange.finish_building, bench.perception)
+    assert asked == [LONGEST_OF_BUILDS] * 2
+    assert capfd.readouterr().err.count('next try is in 0 s; pauses double, up to 3600 s') == 2
+    assert bench.perception.failure == 'engine openvino cannot be built: refuses the graph'
+
+
+def test_an_engine_that_was_built_is_tried_each_minute(bench, loads, monkeypatch):
+    asked = want_building(bench, monkeypatch)
+    bench.perception.settings = replace(bench.perception.settings, engine='onnxruntime')
+    loads[1].append(BUSY)
+    bench.do(bench.exchange.finish_building, bench.perception)
+    assert asked == [exchange.LONGEST]
+
+
+def test_a_long_pause_ends_soon_where_nobody_waits_for_its_end(bench, monkeypatch):
+    want_building(bench, monkeypatch, BUSY)
+    monkeypatch.setattr(exchange, 'pause', lambda tries, longest: longest)
+    task = wait_for_a_pause(bench, 'in 3600 s')
+    done, _ = bench.do(bench.exchange.load_model, bench.perception, '', 'onnxruntime:cpu')
+    assert done
+    bench.executor.spin_until_future_complete(task, SECONDS)
+    assert task.done()
+
+
+def wait_for_a_pause(bench, how_long='in 0 s'):
     """Begin to finish building; return the task when it waits for the next try."""
     task = bench.executor.create_task(bench.exchange.finish_building, bench.perception)
     for _ in range(SECONDS):
-        if 'in 0 s' in bench.perception.building:
+        if how_long in bench.perception.building:
             return task
         bench.executor.spin_once(1)
     raise AssertionError(bench.perception.building)

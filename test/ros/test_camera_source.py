@@ -260,6 +260,33 @@ sys.exit(camera_source.main())
     assert 'Traceback' not in done.stderr
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_a_source_takes_long_to_open(number):
+    """In a call that Python sees no signal in."""
+    code = """
+import ctypes, sys
+from demt_perception.ros import camera_node, camera_source
+def opening(*arguments):
+    print('opening', flush=True)
+    ctypes.CDLL(None).sleep(10)
+    ctypes.CDLL(None).sleep(50)   # a signal ends the one before
+camera_node.open_source = opening
+sys.exit(camera_source.main())
+"""
+    with subprocess.Popen(
+            [sys.executable, '-c', code], cwd=ROOT, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+            env=os.environ | {'ROS_DOMAIN_ID': str(free_domain())}) as source:
+        try:
+            assert source.stdout.readline() == 'opening\n'
+            source.send_signal(number)
+            _, said = source.communicate(timeout=15)
+        finally:
+            source.kill()
+    assert source.returncode == 0, said
+    assert 'Traceback' not in said
+
+
 def test_generated_scenes_need_no_camera(camera):
     message = camera(source='generated').collect('image', 2)[-1]
     assert (message.width, message.height) == (480, 270)

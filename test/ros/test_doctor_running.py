@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,7 @@ from std_msgs.msg import String
 from demt_perception.cli.main import main
 from demt_perception.ros import domains
 from demt_perception.ros.domains import domains_of_ports, unused_domain
-from demt_perception.ros.image_check import bending
+from demt_perception.ros.image_check import _content, bending
 
 HEIGHT, WIDTH = 48, 64
 K = [50.0, 0, 32, 0, 50, 24, 0, 0, 1]
@@ -132,6 +133,29 @@ def test_every_fault_is_found_with_its_cure(report, level, text, remedy):
 
 def test_nothing_else_is_found(report):
     assert len([f for f in report[1] if f['level'] == 'bad']) == 8
+
+
+def test_an_image_is_what_the_option_says(running, monkeypatch, capsys):
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(running))
+    main(['doctor', '--topic', '/bent/image_raw', '--rectified', 'true'])
+    said = capsys.readouterr().out
+    assert '/bent/camera_info: a calibration that fits the images' in said
+    assert 'is not rectified' not in said
+
+
+@pytest.mark.parametrize(('rectified', 'level'), [('auto', 'GOOD'), ('false', 'BAD')])
+def test_an_image_need_not_be_what_its_name_says(rectified, level):
+    pixels = Image(height=HEIGHT, width=WIDTH, encoding='mono8', step=WIDTH,
+                   data=array('B', bytes(HEIGHT * WIDTH)))
+    watched = SimpleNamespace(images=[pixels], info=info(-0.3), info_topic='/a/camera_info')
+    *_, row = _content('/a/image_rect', watched, rectified)
+    assert row[0] == level
+    assert ('is not rectified' in row[1]) is (level == 'BAD')
+
+
+def test_the_option_alone_says_nothing(capsys):
+    assert main(['doctor', '--rectified', 'true']) == 2
+    assert 'demt doctor: --rectified true is of images: give --topic' in capsys.readouterr().err
 
 
 def test_without_a_topic_it_names_those_there_are(running, monkeypatch):

@@ -1,5 +1,6 @@
 """`demt bag`: a bag in, a bag out. What the node makes of the same: test_offline_as_node.py."""
 
+from dataclasses import replace
 from pathlib import Path
 import subprocess
 import sys
@@ -107,6 +108,47 @@ def test_every_outputs_and_scale(tmp_path, tiny_model):
     points = cloud.data.view(np.float32).reshape(cloud.height, cloud.width, 6)
     np.testing.assert_array_equal(points[..., 2].ravel(), depth.data.view(np.float32))
     assert depth.height == cloud.height == HEIGHT // 2
+
+
+def test_depth_has_the_factor_that_the_node_would_be_given(tmp_path, tiny_model):
+    """As the node multiplies it: what is beyond the model's range only then is NaN."""
+    lens = replace(info(0), p=np.array([15.0, 0, 16, 0, 0, 15, 12, 0, 0, 0, 1, 0]))
+    bag = write_bag(tmp_path / 'in.mcap', [
+        ('/cam/camera_info', START, cdr(lens)),
+        *(('/cam/image_rect', START + 1 + index, cdr(image(index))) for index in range(2))])
+    assert main(['bag', str(bag), str(tmp_path / 'out'), '--model', str(tiny_model), '--engine',
+                 'onnxruntime', '--threads', '1', '--depth-scale', '2', '--outputs', 'depth',
+                 'points']) == 0
+    predictor, beyond = Predictor(tiny_model, 'onnxruntime', 1), 0
+    got = [read(tmp_path / 'out', f'/demt_perception/{name}')
+           for name in ('depth/image', 'depth/uncertainty', 'points')]
+    for index, ((_, depth), (_, uncertainty), (_, cloud)) in enumerate(zip(*got, strict=True)):
+        plain, wanted = (predictor.predict(picture(index), (15.0, 15.0)) for _ in range(2))
+        wanted.correct_depth(2.0)
+        assert depth.data.tobytes() == wanted.depth.tobytes()
+        assert uncertainty.data.tobytes() == wanted.depth_uncertainty.tobytes()
+        np.testing.assert_array_equal(cloud.data.view(np.float32)[2::6], wanted.depth.ravel())
+        both = np.isfinite(wanted.depth) & np.isfinite(plain.depth)
+        assert np.median(wanted.depth[both] / plain.depth[both]) == pytest.approx(2, rel=1e-4)
+        beyond += np.count_nonzero(np.isnan(wanted.depth) & np.isfinite(plain.depth))
+    assert beyond
+
+
+def test_the_camera_is_the_one_that_the_option_names(tmp_path, tiny_model):
+    two = replace(info(0), d=np.array([-0.2, 0.1, 0, 0, 0]),
+                  p=np.array([30.0, 0, 15, 0, 0, 30, 11, 0, 0, 0, 1, 0]))
+    bag = write_bag(tmp_path / 'in.mcap', [
+        ('/cam/camera_info', START, cdr(two)), ('/cam/image_raw', START + 1, cdr(image(0)))])
+    for rectified, focal in (('auto', 40.0), ('true', 30.0)):
+        out = tmp_path / rectified
+        assert main(['bag', str(bag), str(out), '--model', str(tiny_model), '--engine',
+                     'onnxruntime', '--threads', '1', '--rectified', rectified, '--outputs',
+                     'depth']) == 0
+        ((_, depth),) = read(out, '/demt_perception/depth/image')
+        ((_, camera),) = read(out, '/demt_perception/depth/camera_info')
+        wanted = Predictor(tiny_model, 'onnxruntime', 1).predict(picture(0), (focal, focal))
+        assert depth.data.tobytes() == wanted.depth.tobytes()
+        assert camera.k[0] == focal and camera.d.any() == (rectified == 'auto')
 
 
 def test_without_a_choice_all_but_the_points_is_written(tmp_path, tiny_model):

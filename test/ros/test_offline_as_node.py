@@ -1,6 +1,7 @@
 """`demt bag` and the node, over real DDS, on the same bag: the same messages, byte by byte."""
 
 import contextlib
+from dataclasses import replace
 import importlib.util
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 
 pytest.importorskip('rclpy', reason='ROS 2 is not installed')
 pytest.importorskip('rosbags', reason='the package rosbags is not installed')
-from bag_samples import compressed, image, rows, write_bag
+from bag_samples import cdr, compressed, image, info, rows, SECOND, START, write_bag
 from node_testing import reliable
+import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
@@ -45,20 +47,31 @@ def topics_of(tester, name: str) -> set[str]:
     return {topic.removeprefix(f'/{name}/') for topic, _ in found if topic.startswith(f'/{name}/')}
 
 
-@pytest.mark.parametrize('transport', ['raw', 'compressed'])
-def test_the_same_messages(tester, start_node, tiny_model, tmp_path, transport):
+def two_cameras(row: tuple) -> tuple:
+    """Return a row whose camera_info tells another camera without its lens than with it."""
+    name, time, _ = row
+    if not name.endswith('camera_info'):
+        return row
+    return name, time, cdr(replace(
+        info((time - START) * 10 // SECOND), d=np.array([-0.2, 0.1, 0, 0, 0]),
+        p=np.array([15.0, 0, 15, 0, 0, 16, 11, 0, 0, 0, 1, 0])))
+
+
+@pytest.mark.parametrize(('transport', 'told'), [
+    ('raw', {}), ('compressed', {'depth_scale': 1.7, 'rectified': 'true'})])
+def test_the_same_messages(tester, start_node, tiny_model, tmp_path, transport, told):
     topic = '/front/image' + '/compressed' * (transport == 'compressed')
-    bag = write_bag(tmp_path / 'in.mcap', rows(
-        4, topic, image if transport == 'raw' else compressed))
+    bag = write_bag(tmp_path / 'in.mcap', [two_cameras(row) for row in rows(
+        4, topic, image if transport == 'raw' else compressed)])
     process(bag, tmp_path / 'out', Options(
-        str(tiny_model), {'engine': 'onnxruntime', 'threads': 1}, outputs=ALL),
+        str(tiny_model), {'engine': 'onnxruntime', 'threads': 1}, outputs=ALL, **told),
         lambda progress, total: None)
     offline = read(tmp_path / 'out')
     given = read(bag)
     name = f'as_{transport}'
     start_node('-r', f'__node:={name}', '-r', 'image:=/front/image', '-r',
                f'image/compressed:={topic}', model=tiny_model, max_age=0.0,
-               image_transport=transport)
+               image_transport=transport, **told)
     with contextlib.ExitStack() as stack:
         heard = {path: stack.enter_context(tester.listening(
             path.replace('/demt_perception', f'/{name}'), type(messages[0]), reliable(50)))

@@ -157,8 +157,18 @@ def test_a_bag_is_not_written_into_another_bag(tmp_path, tiny_model):
     assert not list(folder.glob('*.part'))
 
 
-def test_another_result_is_not_overwritten(tmp_path, tiny_model):
+@pytest.mark.parametrize('other', [{'every': 2}, {'depth_scale': 2.0}, {'rectified': 'true'}])
+def test_another_result_is_neither_gone_on_with_nor_overwritten(tmp_path, tiny_model, other):
     bag = write_bag(tmp_path / 'in.mcap', rows(2))
+
+    def stop(progress, total):
+        if progress.seen == 1:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        process(bag, tmp_path / 'out', options(tiny_model), stop)
+    with pytest.raises(BagError, match='other options'):
+        run(bag, tmp_path / 'out', tiny_model, **other)
     run(bag, tmp_path / 'out', tiny_model)
     with pytest.raises(BagError, match='with other options'):
-        run(bag, tmp_path / 'out', tiny_model, every=2)
+        run(bag, tmp_path / 'out', tiny_model, **other)

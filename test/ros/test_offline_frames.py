@@ -110,17 +110,20 @@ def test_a_camera_info_of_another_size_is_said(tmp_path):
     assert '99x24' in look(frame)[3]
 
 
-@pytest.mark.parametrize(('topic', 'make', 'k', 'd'), [
-    ('/cam/image_rect', image, (30, 32), [0.0] * 5),
-    ('/cam/image_rect/compressed', compressed, (30, 32), [0.0] * 5),
-    (RAW, image, (40, 42), [-0.1] * 5)])
-def test_a_camera_info_is_taken_for_the_image_that_the_topic_names(tmp_path, topic, make, k, d):
+@pytest.mark.parametrize(('topic', 'make', 'rectified', 'k', 'd'), [
+    ('/cam/image_rect', image, 'auto', (30, 32), [0.0] * 5),
+    ('/cam/image_rect/compressed', compressed, 'auto', (30, 32), [0.0] * 5),
+    (RAW, image, 'auto', (40, 42), [-0.1] * 5),
+    ('/cam/image_undistorted', image, 'true', (30, 32), [0.0] * 5),
+    ('/cam/image_rect', image, 'false', (40, 42), [-0.1] * 5)])
+def test_a_camera_info_is_taken_for_the_image_that_topic_or_option_name(
+        tmp_path, topic, make, rectified, k, d):
     """As the node takes it: see test_reception.py."""
     both = replace(info(0), d=np.full(5, -0.1), k=np.array([40.0, 0, 16, 0, 42, 12, 0, 0, 1]),
                    p=np.array([30.0, 0, 16, 0, 0, 32, 12, 0, 0, 0, 1, 0]))
     (frame,) = frames_of(write_bag(tmp_path / 'a.db3', [
         ('/cam/camera_info', START, cdr(both)), (topic, START + 1, cdr(make(0)))]))
-    found = look(frame)[2]
+    found = look(frame, rectified)[2]
     assert (found.k[0], found.k[4], found.d) == (*k, d)
     assert focal_lengths(found) == k
 

@@ -50,6 +50,8 @@ def rectified_point(info, u, v):
     ('/camera/image_undistorted', False)])
 def test_names_of_rectified_topics(topic, rectified):
     assert is_rectified(topic) is rectified
+    assert is_rectified(topic, 'true') is True
+    assert is_rectified(topic, 'false') is False
 
 
 @pytest.mark.parametrize(('topic', 'wanted', 'rectified', 'says'), [

@@ -67,8 +67,12 @@ def read_frames(bag: Bag, cameras: Sequence[Camera], every: int, skip: int,
             yield Frame(camera.name, camera.image.type == IMAGE, message, info, seen)
 
 
-def look(frame: Frame) -> tuple[Any, np.ndarray, Any, str]:
+def look(frame: Frame, rectified: str = 'auto') -> tuple[Any, np.ndarray, Any, str]:
     """Return header, pixels and, where it can be used, camera_info of a frame; else why not.
+
+    Args:
+        frame: still serialised.
+        rectified: see ``is_rectified``.
 
     Raises:
         BadImageError: the image is damaged.
@@ -83,7 +87,7 @@ def look(frame: Frame) -> tuple[Any, np.ndarray, Any, str]:
         return message.header, bgr, None, ''
     try:
         info = describe_image(plain_info(decode_message(frame.info, CAMERA_INFO)),
-                              is_rectified(frame.message.topic))
+                              is_rectified(frame.message.topic, rectified))
         check_camera_info(info, bgr.shape[1], bgr.shape[0])
     except (BadCameraInfoError, ValueError) as error:
         return message.header, bgr, None, str(error)

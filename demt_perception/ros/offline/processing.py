@@ -48,6 +48,8 @@ class Options:
         outputs: see ``Recorder``.
         output_scale: size of the outputs relative to the image.
         compression: of the chunks, see ``pieces.COMPRESSIONS``.
+        depth_scale: depth of all cameras is multiplied by it.
+        rectified: whether their images are, see ``is_rectified``.
     """
 
     model: str
@@ -58,6 +60,8 @@ class Options:
     outputs: tuple[str, ...] = ()
     output_scale: float = 1.0
     compression: str = 'lz4'
+    depth_scale: float = 1.0
+    rectified: str = 'auto'
 
 
 @dataclass
@@ -209,7 +213,8 @@ class _Job:
             'engine': [engine.name, engine.device, engine.precision],
             'input_size': list(self._predictor.input_size),
             'every': options.every, 'outputs': list(options.outputs),
-            'output_scale': options.output_scale, 'compression': options.compression}
+            'output_scale': options.output_scale, 'compression': options.compression,
+            'depth_scale': options.depth_scale, 'rectified': options.rectified}
 
     def _write(self, writer: PieceWriter, progress: Progress,
                report: Callable[[Progress], None]) -> None:
@@ -239,7 +244,7 @@ class _Job:
 
     def _process(self, frame: Frame) -> _Made:
         """Do all the work on one image, in one of several threads; raises BadImageError."""
-        header, bgr, info, trouble = look(frame)
+        header, bgr, info, trouble = look(frame, self._options.rectified)
         focal = None if info is None else focal_lengths(info)
         predictor = self._free.get()
         try:
@@ -248,6 +253,7 @@ class _Job:
             raise BadImageError('bad_size', str(error)) from error
         finally:
             self._free.put(predictor)
+        predictions.correct_depth(self._options.depth_scale)
         messages = self._recorder.frame(
             frame.camera, frame.message.time_ns, header, predictions, info)
         return _Made(header.stamp, self._piece(messages), trouble)
