@@ -77,7 +77,8 @@ def _shot(frame: Any, given: tuple[float, float] | None, rectified: str) -> Shot
     fitting = scaled_camera_info(info, bgr.shape[1], bgr.shape[0])
     camera = camera_of(fitting)
     if camera is None:
-        raise BadCameraInfoError(f'{unknown_lens(fitting)}; or take image_rect of image_proc')
+        raise BadCameraInfoError(f'{unknown_lens(fitting)}; or take image_rect of '
+                                 'image_proc, or --rectified true where the image is')
     if given is not None:
         camera = replace(camera, fx=given[0], fy=given[1])
     return Shot(bgr, given or focal_lengths(info), camera)

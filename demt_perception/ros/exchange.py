@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 
 from demt_perception.inference import Predictor
+from demt_perception.inference.building_apart import BuildBusyError
 from demt_perception.inference.engines import BusyError, LostError
 from demt_perception.ros.engine_care import HungError, LONGEST, pause
 from demt_perception.ros.loading import aside, describe, load_at_once, load_or_build
@@ -104,20 +105,13 @@ class Exchange:
         ends, and frames go on most of the time.
         """
         exchanges, settings, tries = perception.exchanges, perception.settings, 0
-        longest = LONGEST
-
-        def say_of_build(line: str) -> None:   # of one that the cache has there is nothing to say
-            nonlocal longest
-            longest = LONGEST_OF_BUILDS
-            say(line)
-
         while True:
-            longest = LONGEST
-            loaded = await self._load(lambda: load_or_build(settings, say_of_build))
+            loaded = await self._load(lambda: load_or_build(settings, say))
             if not isinstance(loaded, BusyError) or not _is_current(perception, exchanges):
                 return loaded
             tries += 1
             why, lost = str(loaded), isinstance(loaded, LostError)
+            longest = LONGEST_OF_BUILDS if isinstance(loaded, BuildBusyError) else LONGEST
             del loaded   # with what it holds of the GPU
             seconds = LONGEST if lost else pause(tries, longest)
             say(f'{why}; the {"process ends" if lost else "next try is"} in {seconds:.0f} s')

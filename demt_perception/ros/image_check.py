@@ -137,8 +137,9 @@ def _content(topic: str, watched: Watched, rectified: str) -> Iterator[Row]:
     yield 'BAD' if not moved <= BENT * width else 'NOTE', (
         f'{topic} is not rectified: its lens moves points by up to {moved:.0f} pixels'), (
         'let image_proc rectify it (ros2 run image_proc rectify_node) and give the node '
-        'image_rect; where it is rectified, and only its name does not say so, set rectified of '
-        'the node to true, and look again with --rectified true')
+        'image_rect' + (
+            '; where it is rectified, and only its name does not say so, set rectified of the '
+            'node to true, and look again with --rectified true' if rectified == 'auto' else ''))
 
 
 def bending(info: Any) -> float:

@@ -6,7 +6,7 @@ import time
 from typing import Any, TypeVar
 
 from demt_perception.inference import EngineError, Predictor
-from demt_perception.inference.building_apart import load_or_build_apart
+from demt_perception.inference.building_apart import BuildBusyError, load_or_build_apart
 from demt_perception.inference.cpu import cpu_name, has_gpu
 from demt_perception.inference.engines import AUTO_GPU, BUSY, BusyError, NotBuiltError
 from demt_perception.inference.engines.building import Build
@@ -51,13 +51,21 @@ def load_or_build(settings: Settings, progress: Callable[[str], None]) -> Predic
         progress: called with a line a step where an engine is to be built.
 
     Raises:
-        BusyError: it can be had at another time; also where ``auto`` would do without it.
+        BuildBusyError: it may be built at another time; also where ``auto`` would do without it.
+        BusyError: the same, but that what the cache has is only to be loaded.
         Exception: as of ``load_or_build_apart``.
     """
-    predictor = load_or_build_apart(progress, **_options(settings))
+    building = False
+
+    def say(line: str) -> None:
+        nonlocal building
+        building = True
+        progress(line)
+
+    predictor = load_or_build_apart(say, **_options(settings))
     if _is_stand_in(predictor):
         predictor.close()
-        raise BusyError(predictor.engine.reason)
+        raise (BuildBusyError if building else BusyError)(predictor.engine.reason)
     return _warm(predictor, settings)
 
 

@@ -97,7 +97,10 @@ def test_what_is_measured_is_longer_than_the_nodes_percentiles_look_back(
 
 
 def test_a_node_that_ends_early_is_a_combination_that_failed(tiny_model, tmp_path, monkeypatch):
-    def run_bench(*_):
+    scales = []
+
+    def run_bench(setup, *_):
+        scales.append(setup.output_scale)
         raise ProcessError('the node ended with code 1')
 
     monkeypatch.setattr(run, 'run_bench', run_bench)
@@ -105,4 +108,29 @@ def test_a_node_that_ends_early_is_a_combination_that_failed(tiny_model, tmp_pat
     progress = SimpleNamespace(show=lambda _: None, close=lambda: None)
     with pytest.raises(BenchError, match='ended with code 1'):
         node.measure_node(tiny_model, 'onnxruntime', 'f32', None, 1, (96, 160), '', 10.0, 1.0,
-                          tmp_path, progress)
+                          tmp_path, progress, 0.5)
+    assert scales == [0.5]
+
+
+def test_the_node_is_started_as_it_is_to_be_measured(tmp_path, monkeypatch):
+    commands = {}
+
+    class Process:
+        started = 0.0
+
+        def __init__(self, name, command, *_, **__):
+            commands[name] = command
+
+        def command(self, **_):
+            pass
+
+    monkeypatch.setattr(run, 'Process', Process)
+    monkeypatch.setattr(run, 'Lines', lambda _: None)
+    monkeypatch.setattr(run, 'WARM_UP', 0.0)
+    monkeypatch.setattr(run.Bench, '_await', lambda *_: {'time': 1.0})
+    monkeypatch.setattr(run.Bench, 'phase', lambda *_: {})
+    run.Bench(run.Setup('a/model', 'openvino', 'bf16', 2, (96, 160), (48, 80), '', tmp_path, 0.5),
+              tmp_path, lambda _: None)
+    assert {'model:="a/model"', 'engine:="openvino"', 'precision:="bf16"', 'threads:=2',
+            'input_size:=[96, 160]', 'output_scale:=0.5'} <= set(commands['node'])
+    assert {'48', '80'} <= set(commands['camera'])

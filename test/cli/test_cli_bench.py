@@ -168,7 +168,10 @@ def test_a_model_that_is_given_twice_is_refused(namesakes, capsys, monkeypatch):
 
 def test_what_the_node_did_measure_is_kept_where_the_next_one_fails(
         namesakes, tmp_path, monkeypatch, capsys):
-    def measure_node(model, engine, precision, size, threads, image_size, *_):
+    scales = []
+
+    def measure_node(model, engine, precision, size, threads, image_size, *rest):
+        scales.append(rest[-1])
         if model == namesakes[1] and image_size == (720, 1280):
             raise BenchError('none came out')
         return node_measurement(image_size=image_size)
@@ -176,7 +179,9 @@ def test_what_the_node_did_measure_is_kept_where_the_next_one_fails(
     monkeypatch.setattr(node_bench, 'measure_node', measure_node)
     path = tmp_path / 'node.json'
     names = [str(one) for one in namesakes]
-    assert main(['bench', '--node', *names, '--size', '96x160', '--json', str(path)]) == 1
+    assert main(['bench', '--node', *names, '--size', '96x160', '--output-scale', '0.4',
+                 '--json', str(path)]) == 1
+    assert scales == [0.4] * 4
     report = load_report(path)
     assert [(one.model, one.image_size[0]) for one in report.nodes] == [
         (names[0], 720), (names[0], 1080), (names[1], 1080)]

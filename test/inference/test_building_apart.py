@@ -14,7 +14,7 @@ pytest.importorskip('openvino')
 pytest.importorskip('onnxruntime')
 
 from demt_perception.inference import apart, building_apart, EngineError, engines
-from demt_perception.inference.building_apart import load_or_build_apart
+from demt_perception.inference.building_apart import BuildBusyError, load_or_build_apart
 from demt_perception.inference.engines import BusyError
 from demt_perception.model_card import file_sha256, load_card, save_card
 
@@ -117,7 +117,7 @@ def test_a_gpu_that_is_lost_to_the_other_process_is_only_busy_here(order, tmp_pa
     monkeypatch.setattr(building_apart, '__name__', 'losing')
     with pytest.raises(BusyError, match='unspecified launch failure') as told:
         load_or_build_apart(lambda line: None, **order)
-    assert type(told.value) is BusyError
+    assert type(told.value) is BuildBusyError
 
 
 def test_the_builder_ends_with_its_parent(order, folder):

@@ -206,3 +206,33 @@ def test_a_shape_that_depends_on_the_picture_is_refused():
 def test_what_a_weight_cannot_be_is_named():
     with pytest.raises(ValueError, match='operator Conv'):
         convert(graph('Conv', (f32(6, 5, 3, 3),), shape=None), PICTURE.shape)
+
+
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16])
+def test_norms_that_are_written_out_are_computed_in_f32(kind):
+    """As the light DeMT's: 300 has no square in f16, and its norm would be the bias alone."""
+    helper = onnx.helper
+    nodes = [helper.make_node('Conv', ['image', 'w'], ['x']),
+             helper.make_node('Mul', ['x', 'x'], ['squares']),
+             helper.make_node('ReduceMean', ['squares', 'axes'], ['mean'], keepdims=1),
+             helper.make_node('Sqrt', ['mean'], ['root']),
+             helper.make_node('Reciprocal', ['root'], ['scale']),
+             helper.make_node('Mul', ['x', 'scale'], ['y0'])]
+    info = helper.make_tensor_value_info
+    weights = [onnx.numpy_helper.from_array(300 * np.eye(4, dtype=np.float32)[:, :, None, None],
+                                            'w'), onnx.numpy_helper.from_array(i64(1), 'axes')]
+    content = helper.make_model(
+        helper.make_graph(nodes, 'g', [info('image', 1, PICTURE.shape)],
+                          [helper.make_empty_tensor_value_info('y0')], weights),
+        opset_imports=[helper.make_opsetid('', OPSET)], ir_version=9).SerializeToString()
+    content = onnx.shape_inference.infer_shapes(onnx.load_from_string(content)).SerializeToString()
+    (wanted,) = both(content)[1]
+    with torch.autocast('cpu', kind):
+        (seen,) = convert(content, PICTURE.shape)(torch.from_numpy(PICTURE))
+    assert seen.dtype == torch.float32
+    np.testing.assert_allclose(seen.numpy(), wanted, atol=0.02)
+
+
+def test_exponentials_are_computed_in_f32():
+    (seen,) = convert(graph('Exp'), PICTURE.shape)(torch.full(PICTURE.shape, 12).half())
+    assert seen.dtype == torch.float32 and seen.isfinite().all()

@@ -63,6 +63,14 @@ def test_weights_load_into_a_fused_network_of_one_size(make):
     assert error_of(other(maps), wanted(maps)) < 1e-4
 
 
+def test_what_is_fused_is_for_inference(make):
+    head = make()
+    head.train()
+    fused = fuse(head)
+    assert not [name for name, module in fused.named_modules() if module.training]
+    assert not [name for name, value in fused.named_parameters() if value.requires_grad]
+
+
 @torch.no_grad()
 def test_fusing_again_changes_nothing(make):
     fused, maps = fuse(make(), SIZE), feature_maps()

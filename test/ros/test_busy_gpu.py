@@ -13,6 +13,7 @@ pytest.importorskip('onnxruntime')
 from exchanging import exchanging, SECONDS
 
 from demt_perception.inference import building_apart, EngineError, Predictor
+from demt_perception.inference.engines import NotBuiltError
 from demt_perception.inference.engines.cuda_errors import of_code
 from demt_perception.ros import exchange
 from demt_perception.ros.engine_care import HungError, LONGEST, pause
@@ -105,12 +106,24 @@ def test_an_engine_that_would_have_to_be_built_each_time_is_tried_ever_less_ofte
     assert bench.perception.failure == 'engine openvino cannot be built: refuses the graph'
 
 
-def test_an_engine_that_was_built_is_tried_each_minute(bench, loads, monkeypatch):
+@pytest.mark.parametrize('cached', [True, False])
+def test_an_engine_that_was_built_is_tried_each_minute(bench, monkeypatch, cached):
+    """It is only to be loaded, from the cache or after the builder has come to its end."""
     asked = want_building(bench, monkeypatch)
-    bench.perception.settings = replace(bench.perception.settings, engine='onnxruntime')
-    loads[1].append(BUSY)
+    busy = [BUSY]
+
+    def load(build, **options):
+        if not cached and build.only_cached:
+            raise NotBuiltError('not there')
+        if busy:
+            raise busy.pop()
+        return Predictor(**{**options, 'engine': 'onnxruntime'})
+
+    monkeypatch.setattr(building_apart, 'Predictor', load)
+    monkeypatch.setattr(building_apart, 'run_apart', lambda *order: ('openvino:cpu', 'built'))
     bench.do(bench.exchange.finish_building, bench.perception)
     assert asked == [exchange.LONGEST]
+    assert bench.perception.failure == ''
 
 
 def test_a_long_pause_ends_soon_where_nobody_waits_for_its_end(bench, monkeypatch):

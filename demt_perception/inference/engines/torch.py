@@ -111,7 +111,7 @@ def load(graph: bytes, shape: tuple[int, int, int, int], threads: int, why: str,
         threads: of torch, for the whole process.
         why: begin of ``reason``.
         precision: ``f32``; ``bf16`` and ``f16`` calculate convolutions and matrix products in
-            it and all else, norms, softmax and sampling too, in f32 (autocast).
+            it; norms, softmax, exponentials and sampling in f32 (autocast, ``torch_ops.py``).
         device: ``cpu`` or ``cuda``; '' takes the GPU where there is one.
         mode: one of ``MODES``; '' is ``graphs`` on a GPU, else ``eager``.
 

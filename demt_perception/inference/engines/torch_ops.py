@@ -282,6 +282,21 @@ def along(values: Tensor, x: Tensor, axis: int) -> Tensor:
     return values.reshape(shape)
 
 
+def multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply; squares, of norms that are written out, in f32: in f16 256 has none.
+
+    What is made of them is then in f32, too, until a convolution or matrix product.
+    """
+    if a is b and a.dtype in (torch.float16, torch.bfloat16):
+        a = b = a.float()
+    return torch.mul(a, b)
+
+
+def exponential(x: Tensor) -> Tensor:
+    """Return e to the power of x, in f32 at least, as autocast does it on GPUs."""
+    return torch.exp(x.to(torch.promote_types(x.dtype, torch.float32)))
+
+
 def wanted(holds: bool, what: str) -> None:
     """Refuse a use of an operator that none of our graphs makes."""
     if not holds:
@@ -293,9 +308,10 @@ OPERATORS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     'Conv': (conv, ()), 'ConvTranspose': (conv_transpose, ()), 'MatMul': (torch.matmul, ()),
     'Gemm': (gemm, ()), 'AveragePool': (average_pool, ()), 'MaxPool': (max_pool, ()),
     'GlobalAveragePool': (lambda x: x.mean((2, 3), keepdim=True), ()),
-    'Add': (torch.add, ()), 'Sub': (torch.sub, ()), 'Mul': (torch.mul, ()), 'Div': (divide, ()),
-    'Mod': (modulo, ()), 'Pow': (torch.pow, ()), 'Sqrt': (torch.sqrt, ()), 'Exp': (torch.exp, ()),
-    'Log': (torch.log, ()), 'Abs': (torch.abs, ()), 'Neg': (torch.neg, ()),
+    'Add': (torch.add, ()), 'Sub': (torch.sub, ()), 'Mul': (multiply, ()), 'Div': (divide, ()),
+    'Mod': (modulo, ()), 'Pow': (torch.pow, ()), 'Sqrt': (torch.sqrt, ()),
+    'Exp': (exponential, ()), 'Log': (torch.log, ()), 'Abs': (torch.abs, ()),
+    'Neg': (torch.neg, ()),
     'Reciprocal': (torch.reciprocal, ()), 'Erf': (torch.erf, ()), 'Tanh': (torch.tanh, ()),
     'Floor': (torch.floor, ()), 'Sigmoid': (torch.sigmoid, ()), 'Relu': (torch.relu, ()),
     'HardSwish': (F.hardswish, ()), 'Softplus': (F.softplus, ()), 'Gelu': (gelu, ()),

@@ -50,7 +50,7 @@ def fuse(model: M, size: tuple[int, int] | None = None) -> M:
     for parameter in fused.parameters():
         parameter.requires_grad_(False)
     fold_batch_norms(fused)
-    fused = _replace(fused)
+    fused = _replace(fused).eval()   # also what has been made anew
     for parameter in fused.parameters():
         parameter.requires_grad_(False)
     if size is not None:

@@ -15,7 +15,7 @@ from torch import nn, Tensor
 from torch.nn import functional as F
 
 from demt_perception.networks.demt_light import DeMTLightHead
-from demt_perception.networks.fusing.attention import linear, merge_linear
+from demt_perception.networks.fusing.attention import BATCH_ATTENTION, linear, merge_linear
 from demt_perception.networks.heads import Head
 from demt_perception.networks.precision import wide_type
 from demt_perception.networks.query import TaskQuery
@@ -62,8 +62,7 @@ class MapQuery(nn.Module):
     def __init__(self, source: TaskQuery):
         super().__init__()
         if source.batch_attention:
-            raise ValueError('batch_attention is for parity with the released code and cannot be '
-                             'fused: create the model without it')
+            raise ValueError(BATCH_ATTENTION)
         dim, scale = source.query.in_features, (source.query.in_features // source.heads) ** -0.5
         self.query = nn.Parameter((source.query.weight.data * scale)[:, :, None, None])
         self.query_bias = nn.Parameter(source.query.bias.data * scale)
