@@ -108,6 +108,17 @@ def test_the_profile_sends_no_descriptions_of_types():
     assert texts[-2:] == ['fastdds.type_propagation', 'disabled']
 
 
+def test_a_process_says_that_it_is_there_until_the_next_time_fast_dds_would():
+    """After its first announcements comes the lease's, 3 s after the start: who missed all waits."""
+    root = ElementTree.parse(ROOT / 'config' / 'fastdds.xml').getroot()
+    space = root.tag.partition('}')[0] + '}'
+    first, = root.iter(f'{space}initialAnnouncements')
+    seconds = (int(first.findtext(f'{space}period/{space}sec'))
+               + int(first.findtext(f'{space}period/{space}nanosec')) * 1e-9)
+    assert seconds <= 0.1
+    assert int(first.findtext(f'{space}count')) * seconds > 3.0
+
+
 KEPT = """
 import ctypes, sys
 sys.path[:0] = sys.argv[1:]
