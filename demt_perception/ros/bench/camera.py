@@ -8,6 +8,7 @@ import argparse
 from array import array
 import sys
 import time
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -38,26 +39,34 @@ def main() -> int:
     node = Node('bench_camera')
     # As our camera node sends.
     publisher = node.create_publisher(Image, args.topic, QoSProfile(depth=1))
+    try:
+        send(publisher, messages)
+    except KeyboardInterrupt:
+        pass
+    finally:   # else the shared memory stays behind
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def send(publisher: Any, messages: list[Image]) -> None:
+    """Send the images in turn as commands say, until the input ends."""
     commands = read_commands()
     tell('ready')
     while (command := commands.get()) is not None:
         stamps = []
         begin = time.monotonic()
         for index in range(command['count']):
-            try:
-                time.sleep(max(0.0, begin + index / command['rate'] - time.monotonic()))
-                if not commands.empty():
-                    break
-                message = messages[index % len(messages)]
-                now = time.time_ns()
-                message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10 ** 9)
-                publisher.publish(message)
-                stamps.append(now)
-            except KeyboardInterrupt:
-                return 0
+            time.sleep(max(0.0, begin + index / command['rate'] - time.monotonic()))
+            if not commands.empty():
+                break
+            message = messages[index % len(messages)]
+            now = time.time_ns()
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10 ** 9)
+            publisher.publish(message)
+            stamps.append(now)
         else:
             tell('sent', stamps=stamps)
-    return 0
 
 
 if __name__ == '__main__':

@@ -35,6 +35,18 @@ def main() -> int:
     recorder = Recorder(NODE, card.tasks, card.outputs)
     executor = SingleThreadedExecutor()
     executor.add_node(recorder)
+    try:
+        listen(recorder, executor)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        recorder.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def listen(recorder: Recorder, executor: SingleThreadedExecutor) -> None:
+    """Answer commands until the input ends."""
     commands = read_commands()
     tell('ready')
     seen = False
@@ -48,7 +60,7 @@ def main() -> int:
         except queue.Empty:
             continue
         if command is None:
-            return 0
+            return
         tell('figures', **figures(recorder, command['stamps'], command['settling']))
 
 
