@@ -12,7 +12,8 @@ from demt_perception.model_card import file_sha256, load_card, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / 'models'
-SHIPPED = {'demt_driving_fast': ('research', 0.55), 'demt_driving_open': ('Apache-2.0', 0.5)}
+SHIPPED = {'demt_driving_fast': ('research', 0.55), 'demt_driving_base': ('research', 0.6),
+           'demt_driving_open': ('Apache-2.0', 0.5)}
 """What the licence says, and a CamVid mIoU that the card does not fall below."""
 CAMVID = SHARED / 'data' / 'camvid'
 SKY, BUILDING, ROAD = 0, 1, 3
@@ -20,7 +21,7 @@ SKY, BUILDING, ROAD = 0, 1, 3
 
 @pytest.fixture(scope='module', params=[
     ('demt_driving_fast', 'openvino'), ('demt_driving_fast', 'onnxruntime'),
-    ('demt_driving_open', 'onnxruntime')], ids='-'.join)
+    ('demt_driving_base', 'openvino'), ('demt_driving_open', 'onnxruntime')], ids='-'.join)
 def predictor(request):
     model, engine = request.param
     pytest.importorskip(engine)
@@ -101,4 +102,5 @@ def test_camvid_is_segmented_as_the_card_says(predictor):
 def test_the_card_names_every_file_that_is_shipped(name):
     card = load_card(MODELS / name)
     assert card.onnx_sha256 == file_sha256(MODELS / name / card.onnx)
-    assert card.weights_sha256 == file_sha256(MODELS / name / WEIGHTS)
+    weights = MODELS / name / WEIGHTS   # base has none: with them it were over 30 MB
+    assert card.weights_sha256 == (file_sha256(weights) if weights.exists() else '')
