@@ -109,7 +109,7 @@ def test_the_profile_sends_no_descriptions_of_types():
 
 
 def test_a_process_says_that_it_is_there_until_the_next_time_fast_dds_would():
-    """After its first announcements comes the lease's, 3 s after the start: who missed all waits."""
+    """The lease's comes 3 s after the start: who missed the first ones waits for that."""
     root = ElementTree.parse(ROOT / 'config' / 'fastdds.xml').getroot()
     space = root.tag.partition('}')[0] + '}'
     first, = root.iter(f'{space}initialAnnouncements')
