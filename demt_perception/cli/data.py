@@ -1,7 +1,7 @@
 """Look after training data: `demt data check DIR` judges its files, `demt data time` its speed.
 
 `demt data pack DIR` writes it anew, small and quick to read; `demt data ground DIR` with depth on
-the ground of its photographs.
+the ground of its photographs, `demt data motion DIR` with the depth that a drive tells.
 """
 
 import argparse
@@ -65,11 +65,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='that lie on the plane (default: road pavement)')
     ground.add_argument('--sky', default='sky', metavar='NAME',
                         help="class without end, '' for none (default: sky)")
+    motion = verbs.add_parser(
+        'motion', help='give the photographs of drives the depth that their motion tells',
+        description='Write pictures and labels into the plain folder layout, with depth of the '
+        'ground and of all that stands still, from nothing but how the camera went between '
+        'pictures and how high it is: by its people and cars, or --camera-height. Pictures of one '
+        'drive share their names up to the last underscore. The same command continues.')
+    _dataset(motion)
+    motion.add_argument('--out', required=True, help='folder to write')
+    motion.add_argument('--hfov', type=_angle, default=60.0, metavar='DEGREES',
+                        help='field of view of pictures whose focal length is not known '
+                        '(default: 60)')
+    motion.add_argument('--camera-height', type=_height, default=0.0, metavar='METRES',
+                        help='above the ground (default: by the people and cars of each drive)')
+    motion.add_argument('--classes', nargs='+', default=('road', 'pavement'), metavar='NAME',
+                        help='that lie on the ground (default: road pavement)')
+    motion.add_argument('--sky', default='sky', metavar='NAME',
+                        help="class without end, '' for none (default: sky)")
+    motion.add_argument('--moving', nargs='+', metavar='NAME',
+                        help='classes that may move (default: car, pedestrian, bicyclist and the '
+                        'like, where there are any)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Check a dataset; return 1 where a problem is found. Or time it, or write it anew."""
-    return {'check': _check, 'time': _time, 'pack': _pack, 'ground': _ground}[args.action](args)
+    return {'check': _check, 'time': _time, 'pack': _pack, 'ground': _ground,
+            'motion': _motion}[args.action](args)
 
 
 def _dataset(parser: argparse.ArgumentParser, what: str = 'the dataset') -> None:
@@ -83,6 +104,13 @@ def _angle(text: str) -> float:
     value = float(text)
     if not 0 < value < 180:
         raise argparse.ArgumentTypeError(f'{text}, want degrees between 0 and 180')
+    return value
+
+
+def _height(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 10:
+        raise argparse.ArgumentTypeError(f'{text}, want metres from 0.1 to 10')
     return value
 
 
@@ -100,6 +128,17 @@ def _ground(args: argparse.Namespace) -> int:
     count = label_ground(args.folder, args.out, predictor, args.layout, args.split, args.hfov,
                          tuple(args.classes), args.sky)
     print(f'{count} pictures with depth on the ground: {args.out}')
+    return 0
+
+
+def _motion(args: argparse.Namespace) -> int:
+    from demt_perception.training.labelling.motion.job import describe, label_motion
+
+    drives = label_motion(args.folder, args.out, args.layout, args.split, args.hfov,
+                          args.camera_height, tuple(args.classes), args.sky,
+                          tuple(args.moving) if args.moving else None)
+    print('\n'.join(describe(drives)))
+    print(f'{sum(len(drive.indices) for drive in drives.values())} pictures: {args.out}')
     return 0
 
 
