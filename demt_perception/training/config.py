@@ -63,6 +63,9 @@ class TrainConfig:
         size: (height, width) of the network input.
         more_sizes: others for ``driving``, each step draws one; so that the network serves
             cameras of any shape.
+        stretch: for ``driving``, the greatest logarithm of how much wider or narrower than they
+            are pictures are shown. What is used without ``--input-size auto`` sees 4:3 by -0.29
+            and 3.3:1 by 0.62 in an input of 16:9.
         losses: table of losses: see ``objective.TABLES``.
         loss_options: {task: name of another loss for it}, see ``objective.OTHERS``.
         loss_weights: {task: weight}; what is not listed has the papers' weight, with losses
@@ -146,6 +149,7 @@ class TrainConfig:
     protocol: str = 'demt'
     size: tuple[int, int] = (448, 576)
     more_sizes: tuple[tuple[int, int], ...] = ()
+    stretch: float = 0.15
     losses: str = 'demt_nyud'
     loss_options: dict[str, str] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
@@ -216,7 +220,7 @@ class TrainConfig:
                 raise ConfigError(f'{name}: {getattr(self, name)}, want 1 or more')
         for name in ('iterations', 'epochs', 'warmup', 'clip', 'workers', 'threads', 'panels',
                      'validate_every', 'weight_decay', 'consistency', 'standing', 'uncertainty',
-                     'backbone_lr'):
+                     'backbone_lr', 'stretch'):
             if getattr(self, name) < 0:
                 raise ConfigError(f'{name}: {getattr(self, name)}, want 0 or more')
         if not self.lr > 0:

@@ -112,7 +112,8 @@ def protocol_of(config: TrainConfig, weak: bool = True) -> Protocol:
         if weak:
             classes = resolve_tasks(config.tasks).get('semseg', 0) if (
                 'semseg' in config.distill) else 0
-            settings = replace(settings, classes=classes, two_views=bool(config.agreement))
+            settings = replace(settings, classes=classes, two_views=bool(config.agreement),
+                               stretch=config.stretch)
         return partial(driving, settings=settings)
     return PROTOCOLS[config.protocol]
 

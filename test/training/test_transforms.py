@@ -137,6 +137,18 @@ def test_views_lie_inside_the_picture_vary_and_hardly_distort(picture, size):
         assert max(widths) > 0.95 * min(width, height * size[1] / size[0])
 
 
+def test_views_are_stretched_as_far_as_asked():
+    rng = np.random.default_rng(0)
+    views = [random_view((360, 480), (288, 512), rng, 0.6) for _ in range(300)]
+    stretch = [np.log(v.width / v.height / (512 / 288)) for v in views]
+    assert -0.61 < min(stretch) < -0.5 and 0.5 < max(stretch) < 0.61
+    settings = Driving(200, 150, MEAN, STD, stretch=0.0)
+    sample = Sample(np.zeros((360, 480, 3), np.uint8), focal=(500.0, 500.0))
+    seen = [driving(sample, (288, 512), (), np.random.default_rng(n), settings=settings)['camera']
+            for n in range(20)]
+    assert all(float(x[0] / x[1]) == pytest.approx(1, abs=0.02) for x in seen)
+
+
 def test_photometry_changes_values_not_shape():
     image = scene().image
     changed = photometric(image, np.random.default_rng(1))

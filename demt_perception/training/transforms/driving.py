@@ -18,6 +18,9 @@ from demt_perception.training.datasets.sample import labels_of
 from demt_perception.training.losses.log_depth import NEAREST
 from demt_perception.training.transforms.strong import harder
 
+STRETCH = 0.15
+"""Of a crop, as ``inference.input_size`` chooses sizes that hardly distort."""
+
 
 @dataclass(frozen=True)
 class Driving:
@@ -34,6 +37,7 @@ class Driving:
         two_views: unlabelled pictures are made harder, and what they were comes as ``weak``.
         ground: ids of the classes that point up in pictures without normals: a weak label, and
             enough to carry the geometry learned on renders over to photographs of level towns.
+        stretch: see ``random_view``.
     """
 
     focal: float
@@ -44,6 +48,7 @@ class Driving:
     ground: tuple[int, ...] = ()
     classes: int = 0
     two_views: bool = False
+    stretch: float = STRETCH
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,19 @@ class View:
 
 
 def random_view(picture: tuple[int, int], size: tuple[int, int],
-                rng: np.random.Generator) -> View:
+                rng: np.random.Generator, stretch: float = STRETCH) -> View:
     """Choose a crop of a picture: often the greatest that fits, else down to 45 % of its sides.
 
     Args:
         picture: its (height, width).
-        size: (height, width) of the network input. The crop has its shape give or take a sixth:
-            the network is used on pictures that are hardly distorted, see
-            ``inference.input_size``.
+        size: (height, width) of the network input, whose shape the crop has, give or take.
         rng: draws it.
+        stretch: greatest logarithm of how much wider or narrower the crop is. More than a sixth
+            is for networks that see pictures of other shapes stretched to one size.
     """
     height, width = picture
     scale = 1.0 if rng.random() < 0.3 else rng.uniform(0.45, 1.0)
-    ratio = size[1] / size[0] * math.exp(rng.uniform(-0.15, 0.15))
+    ratio = size[1] / size[0] * math.exp(rng.uniform(-stretch, stretch))
     fit = min(width, height * ratio) * scale
     w, h = (max(32, min(most, round(side)))
             for most, side in ((width, fit), (height, fit / ratio)))
@@ -101,7 +106,7 @@ def driving(sample: Sample, size: tuple[int, int], tasks: Iterable[str],
     view = View(0, 0, width, height)
     if rng is not None:
         sample = replace(sample, image=photometric(sample.image, rng))
-        view = random_view((height, width), size, rng)
+        view = random_view((height, width), size, rng, settings.stretch)
         if settings.two_views and not any(labels_of(sample)):
             sample = replace(sample, image=harder(sample.image, rng))
     tensors = to_tensors(sample, view, size, tasks, settings)
