@@ -7,6 +7,19 @@ import pytest
 
 pytest.importorskip('torch', reason='training needs torch: pip install torch==2.13.0')
 
+from drive_scenes import (
+    camera,
+    CLASSES,
+    FOCAL,
+    HEIGHT,
+    PERSON,
+    photograph,
+    ROAD,
+    SKY,
+    WALL,
+    WIDTH,
+)
+
 from demt_perception.cli.main import main
 from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import Folder
@@ -22,18 +35,6 @@ from demt_perception.training.labelling.motion.ground import (
 from demt_perception.training.labelling.motion.job import describe, label_motion, split_drives
 from demt_perception.training.labelling.motion.pose import find_points, horizon_row, step_to
 from demt_perception.training.labelling.motion.sweep import FARTHEST, NEAREST, Other, sweep
-from drive_scenes import (
-    camera,
-    CLASSES,
-    FOCAL,
-    HEIGHT,
-    PERSON,
-    photograph,
-    ROAD,
-    SKY,
-    WALL,
-    WIDTH,
-)
 
 MATRIX = camera()[0]
 HORIZON = (HEIGHT - 1) / 2 - FOCAL * np.tan(0.03)

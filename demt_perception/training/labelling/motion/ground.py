@@ -1,4 +1,4 @@
-"""The ground under a camera that drives: its plane, the camera's height, how many metres it went."""
+"""The ground under a camera that drives: its plane, the camera's height, the metres it went."""
 
 from collections.abc import Mapping
 import math
@@ -30,7 +30,7 @@ SIZES: Mapping[str, float] = {'pedestrian': 1.70, 'person': 1.70, 'car': 1.48}
 """Metres; people as in Hoiem, Efros, Hebert, CVPR 2006, European cars of the years of CamVid."""
 SHAPES: Mapping[str, tuple[float, float, float]] = {
     'pedestrian': (2.2, 4.2, 0.45), 'person': (2.2, 4.2, 0.45), 'car': (0.6, 1.1, 0.7)}
-"""Height over width of one alone (of cars from behind), least and most, and how full its box is."""
+"""Height over width of one alone (of cars from behind), least and most; how full its box is."""
 LEAST_HEIGHT = 0.06
 """Of the picture's: of a thing that is measured."""
 LEAST_DOWN = 0.05

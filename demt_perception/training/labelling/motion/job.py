@@ -72,8 +72,8 @@ class Job:
     def __init__(self, dataset: FileDataset, hfov: float, ground: Sequence[str], sky: str,
                  moving: Sequence[str]):
         if lacking := {*ground, *moving, *([sky] if sky else [])} - set(dataset.classes):
-            raise ConfigError(f'the data have no class {", ".join(sorted(lacking))}: their classes '
-                              f'are {", ".join(dataset.classes)}')
+            raise ConfigError(f'the data have no class {", ".join(sorted(lacking))}: their '
+                              f'classes are {", ".join(dataset.classes)}')
         self.dataset, self.hfov = dataset, hfov
         self.ground = tuple(dataset.classes.index(each) for each in ground)
         self.sky = dataset.classes.index(sky) if sky else IGNORE

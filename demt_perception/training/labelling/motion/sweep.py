@@ -63,11 +63,11 @@ def see_plane(other: Other, matrix: np.ndarray, plane: Sequence[float],
     height, width = other.image.shape
     shift = np.outer(other.way, np.asarray(plane))   # of rays in pixels
     change = matrix @ (other.rotation @ np.linalg.inv(matrix) + shift)
-    options = {'flags': cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP}
-    image = cv2.warpPerspective(other.image, change, (width, height), **options)
-    seen = cv2.warpPerspective(np.full((height, width), 255, np.uint8), change, (width, height),
-                               **options)
-    return image, np.where(seen == 255, 1, 0).astype(np.uint8)
+    whole = np.full((height, width), 255, np.uint8)
+    image, seen = (cv2.warpPerspective(each, change, (width, height),
+                                       flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+                   for each in (other.image, whole))
+    return np.asarray(image), (np.asarray(seen) == 255).astype(np.uint8)
 
 
 def sweep(image: np.ndarray, others: Sequence[Other], matrix: np.ndarray) -> np.ndarray:
@@ -118,8 +118,8 @@ def _likeness(here: Patches, others: Sequence[Other], matrix: np.ndarray,
 
 def _vertex(volume: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Return where between planes the parabola through three correlations is highest."""
-    before, at, after = (np.take_along_axis(volume, np.clip(best + step, 0, PLANES - 1)[None], 0)[0]
-                         for step in (-1, 0, 1))
+    places = (np.clip(best + step, 0, PLANES - 1)[None] for step in (-1, 0, 1))
+    before, at, after = (np.take_along_axis(volume, place, 0)[0] for place in places)
     bend = 2 * at - before - after
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.where(bend > 1e-6, np.clip((after - before) / (2 * bend), -0.5, 0.5), 0)
