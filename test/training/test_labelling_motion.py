@@ -1,5 +1,6 @@
 """Depth by the camera's own motion: a street of textured planes, driven along."""
 
+import cv2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
@@ -95,6 +96,18 @@ def test_ground_without_texture_tells_nothing():
     flat = np.full((HEIGHT, WIDTH), 90, np.float32)
     _, ids, _ = photograph(0)
     assert metres_gone(flat, flat, step_of(-3), Ground(HORIZON, 1.4), MATRIX, ids == ROAD) is None
+
+
+def test_lines_along_the_road_do_not_tell_how_far():
+    """A bare motorway: lane lines without an end look alike from everywhere."""
+    columns = np.arange(WIDTH)
+    rows = np.arange(HEIGHT)[:, None]
+    aside = (columns - (WIDTH - 1) / 2) / np.maximum(rows - HORIZON, 1)
+    lines = np.where(np.abs(aside % 1.2 - 0.6) < 0.05, 220, 90).astype(np.float32)
+    is_ground = np.broadcast_to(rows > HORIZON + 5, lines.shape)
+    grain = np.random.default_rng(0).normal(0, 3, (2, *lines.shape)).astype(np.float32)
+    assert metres_gone(lines + grain[0], lines + grain[1], step_of(-3), Ground(HORIZON, 1.4),
+                       MATRIX, is_ground) is None
 
 
 def test_the_plane_is_the_ground():
@@ -238,6 +251,16 @@ def test_it_goes_on_and_is_not_mixed(drives, tmp_path):
         label_motion(drives, out, camera_height=1.0)
     with pytest.raises(ConfigError, match='is the dataset that is read'):
         label_motion(drives, drives)
+
+
+def test_what_teachers_said_goes_along(drives, tmp_path):
+    soft = drives / 'semseg_soft'
+    soft.mkdir()
+    codes = np.random.default_rng(0).integers(0, 255, (len(CLASSES) * 12, 16), np.uint8)
+    cv2.imwrite(str(soft / 'past_01.png'), codes)
+    label_motion(drives, tmp_path / 'out')
+    written = cv2.imread(str(tmp_path / 'out' / 'semseg_soft' / 'past_01.png'), -1)
+    np.testing.assert_array_equal(written, codes)
 
 
 def test_classes_that_are_not_there_are_named(drives, tmp_path):

@@ -23,7 +23,11 @@ LEVEL = 25.0
 LEAST_WAY, MOST_WAY, RATIO = 0.3, 60.0, 1.1
 """Metres between two pictures, and how much farther the next guess is."""
 FINER = np.geomspace(1 / RATIO, RATIO, 9)
-LEAST_ALIKE = 0.15
+LEAST_ALIKE, ALONE = 0.15, 0.04
+"""Correlation of the ground, and by how much it is greater than at other distances: the lines of a
+bare motorway look alike wherever one is along them."""
+APART = 3
+"""Guesses away that count as other distances."""
 FEWEST = 1500
 """Pixels of ground with texture."""
 SIZES: Mapping[str, float] = {'pedestrian': 1.70, 'person': 1.70, 'car': 1.48}
@@ -86,7 +90,9 @@ def metres_gone(image: np.ndarray, other: np.ndarray, step: Step, ground: Ground
     ways = LEAST_WAY * RATIO ** np.arange(math.log(MOST_WAY / LEAST_WAY, RATIO))
     found = [alike(way) for way in ways]
     best = int(np.argmax(found))
-    if found[best] < LEAST_ALIKE or best in (0, len(ways) - 1):
+    other_ways = found[:max(best - APART, 0)] + found[best + APART + 1:]
+    if found[best] < max(LEAST_ALIKE, max(other_ways, default=-1) + ALONE) or (
+            best in (0, len(ways) - 1)):
         return None
     around = ways[best] * FINER
     return float(around[np.argmax([alike(way) for way in around])])

@@ -214,6 +214,7 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
     dataset = FileDataset(list_split(name, root, split), resize=name in STRETCHED)
     if moving is None:
         moving = tuple(each for each in MOVING if each in dataset.classes)
+    dataset.soft = any(entry.soft for entry in dataset.entries)
     job = Job(dataset, hfov, ground, sky, moving)
     refuse_overwriting(out, dataset.entries)
     height = f'{camera_height:g} m' if camera_height else 'measured'
