@@ -112,7 +112,7 @@ def camera_heights(ids: np.ndarray, horizon: float, things: Mapping[int, str],
         ground: ids of the ground.
 
     Returns:
-        metres, one a thing.
+        metres, one a sighting.
     """
     rows, columns = ids.shape
     found = []

@@ -1,18 +1,22 @@
 """Depth for the photographs of drives, which have classes and no depth: by how the camera went."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 import math
 from pathlib import Path
+import re
 
 import cv2
 import numpy as np
 
 from demt_perception.training.checked import ConfigError
 from demt_perception.training.datasets import detect_layout, FileDataset, list_split, STRETCHED
-from demt_perception.training.datasets.output import refuse_overwriting, same_source
+from demt_perception.training.datasets.output import (
+    refuse_overwriting,
+    same_classes,
+    same_source,
+)
 from demt_perception.training.datasets.sample import IGNORE, Sample
 from demt_perception.training.datasets.writing import is_written, write_description, write_sample
 from demt_perception.training.labelling.motion.ground import (
@@ -30,15 +34,24 @@ from demt_perception.training.labelling.motion.pose import (
 )
 from demt_perception.training.labelling.motion.sweep import Other, sweep
 
-REACH = 20
-"""Pictures that are tried, before and after one, until the camera has gone far enough."""
-FEWEST_THINGS = 10
+OFFSETS = (1, 2, 3, 5, 8, 13, 20)
+"""Which of the pictures after one are tried, until the camera has gone far enough."""
+MOST_STEPS = 2
+"""To pictures before one, and after it, that are used."""
+OFF = 0.03
+"""Of the picture's height, that a horizon may be off the drive's usual one: else it is wrong."""
+FEWEST_THINGS, LOWEST, HIGHEST = 10, 0.5, 4.0
+"""Sightings of people and cars, and metres that they may make the camera high."""
+MOST_WIDTH = 640
+"""Pixels: what is wider is looked at smaller, and gets labels of that size."""
+CACHED = 24
+"""Pictures."""
 BORDER = 5
 """Pixels: a class is told apart from others by whole windows of this side."""
 QUALITY = 95
 MOVING = ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle', 'rider', 'bicyclist', 'person',
-          'pedestrian')
-"""Classes of CamVid and Cityscapes that may move."""
+          'pedestrian', 'van', 'tram', 'vehicle', 'people', 'caravan', 'trailer', 'animal')
+"""Classes that may move, of CamVid, Cityscapes and others."""
 
 
 @dataclass
@@ -49,13 +62,15 @@ class Drive:
         indices: of the pictures in the dataset, in order.
         steps: {index: (index, step) to the pictures before and after}.
         ground: None where too little moved, or nothing of known size was seen.
-        measured: how many people and cars the height is from; 0 where it was given.
+        seen: how high each sighting of a person or car makes the camera, in metres.
+        given: the height was, and none of these counts.
     """
 
     indices: list[int]
     steps: dict[int, list[tuple[int, Step]]] = field(default_factory=dict)
     ground: Ground | None = None
-    measured: int = 0
+    seen: list[float] = field(default_factory=list)
+    given: bool = False
 
 
 class Job:
@@ -73,27 +88,45 @@ class Job:
                  moving: Sequence[str]):
         if lacking := {*ground, *moving, *([sky] if sky else [])} - set(dataset.classes):
             raise ConfigError(f'the data have no class {", ".join(sorted(lacking))}: their '
-                              f'classes are {", ".join(dataset.classes)}')
+                              f'classes are {", ".join(dataset.classes)}; name those of the '
+                              'ground, the sky and what may move (--classes, --sky, --moving)')
         self.dataset, self.hfov = dataset, hfov
         self.ground = tuple(dataset.classes.index(each) for each in ground)
         self.sky = dataset.classes.index(sky) if sky else IGNORE
         self.moving = tuple(dataset.classes.index(each) for each in moving)
         self.things = {index: name for index, name in enumerate(dataset.classes) if name in SIZES}
-        self.sample = lru_cache(2 * REACH)(self._sample)
-        self.points = lru_cache(2 * REACH)(self._points)
+        self.sample = lru_cache(CACHED)(self._sample)
+        self.points = lru_cache(4 * CACHED)(self._points)
 
     def _sample(self, index: int) -> Sample:
         sample = self.dataset[index]
         if sample.semseg is None:
             raise ConfigError(f'{self.dataset.entries[index].image} has no classes: what of it is '
                               'ground?')
-        fx = sample.image.shape[1] / 2 / math.tan(math.radians(self.hfov) / 2)
-        return replace(sample, focal=sample.focal or (fx, fx))
+        height, width = sample.image.shape[:2]
+        fx, fy = focal_of(sample, self.hfov)
+        share = min(1, MOST_WIDTH / width)
+        size = round(width * share), round(height * share)
+        return Sample(cv2.resize(sample.image, size, interpolation=cv2.INTER_AREA),
+                      cv2.resize(sample.semseg, size, interpolation=cv2.INTER_NEAREST_EXACT),
+                      focal=(fx * size[0] / width, fy * size[1] / height))
 
     def _points(self, index: int) -> Points:
         sample = self.sample(index)
         still = ~np.isin(self.ids(index), (*self.moving, self.sky, IGNORE))
         return find_points(cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY), still)
+
+    def cameras(self, drive: Drive) -> list[Drive]:
+        """Return a drive as one for each camera that its pictures are from."""
+        parts: dict[tuple[object, ...], Drive] = {}
+        for index in drive.indices:
+            parts.setdefault(self.camera(index), Drive([])).indices.append(index)
+        return list(parts.values())
+
+    def camera(self, index: int) -> tuple[object, ...]:
+        """Return what tells cameras apart: size and focal length of the pictures."""
+        sample = self.sample(index)
+        return *sample.image.shape, *np.round(sample.focal or (), 2)
 
     def ids(self, index: int) -> np.ndarray:
         """Return the classes of a picture, uint8 (H, W)."""
@@ -115,8 +148,6 @@ class Job:
 
     def step(self, here: int, there: int) -> Step | None:
         """Return how to get from one picture's camera to another's."""
-        if self.sample(here).image.shape != self.sample(there).image.shape:
-            return None
         width = self.sample(here).image.shape[1]
         return step_to(self.points(here), self.points(there), self.matrix(here), width)
 
@@ -128,24 +159,42 @@ class Job:
     def survey(self, drive: Drive, camera_height: float) -> None:
         """Find the steps of a drive, its usual horizon and the height of its camera."""
         order = drive.indices
+        steps: dict[int, list[tuple[int, Step]]] = {index: [] for index in order}
         for place, index in enumerate(order):
-            drive.steps.setdefault(index, [])
-            for other in order[place + 1:place + 1 + REACH]:
+            for other in (order[place + offset] for offset in OFFSETS
+                          if place + offset < len(order)):
                 if step := self.step(other, index):
-                    drive.steps.setdefault(other, []).append((index, step))
+                    steps[other].append((index, step))
                     if back := self.step(index, other):
-                        drive.steps[index].append((other, back))
+                        steps[index].append((other, back))
                     break
-        horizons = {index: row for index in order
-                    if (row := self.horizon(drive, index)) is not None}
-        if not horizons:
+        usual = [horizon_row(step, self.matrix(index))
+                 for index, each in steps.items() for _, step in each]
+        drive.steps = steps
+        if not usual:
             return
-        heights = [each for index, row in horizons.items()
-                   for each in camera_heights(self.ids(index), row, self.things, self.ground)]
-        drive.measured = 0 if camera_height else len(heights)
-        if camera_height or len(heights) >= FEWEST_THINGS:
-            drive.ground = Ground(float(np.median([*horizons.values()])),
-                                  camera_height or float(np.median(heights)))
+        row = float(np.median(usual))
+        for index in order:
+            drive.steps[index] = self._trusted(index, steps[index], row)
+        for index in order:
+            own = self.horizon(drive, index)
+            if own is not None:
+                drive.seen += camera_heights(self.ids(index), own, self.things, self.ground)
+        drive.given = bool(camera_height)
+        height = camera_height or (
+            float(np.median(drive.seen)) if len(drive.seen) >= FEWEST_THINGS else math.nan)
+        if camera_height or LOWEST <= height <= HIGHEST:
+            drive.ground = Ground(row, height)
+
+    def _trusted(self, index: int, steps: Sequence[tuple[int, Step]], usual: float,
+                 ) -> list[tuple[int, Step]]:
+        """Return the steps to the nearest pictures on either side whose horizon can be."""
+        most = OFF * self.sample(index).image.shape[0]
+        good = sorted((abs(other - index), other, step) for other, step in steps
+                      if abs(horizon_row(step, self.matrix(index)) - usual) <= most)
+        sides = ([(other, step) for _, other, step in good if (other < index) == before]
+                 for before in (True, False))
+        return [each for side in sides for each in side[:MOST_STEPS]]
 
     def depth(self, drive: Drive, index: int) -> np.ndarray:
         """Return the depth of a picture, float32 (H, W) metres, +inf sky, NaN unknown."""
@@ -167,7 +216,8 @@ class Job:
                                  np.float32(np.nan))
             plane = ground.depth(matrix, ids.shape)
             depth = np.where(is_ground, plane, depth)
-        depth[ids == self.sky] = np.inf
+        if self.sky != IGNORE:
+            depth[ids == self.sky] = np.inf
         return depth
 
 
@@ -183,8 +233,10 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
     ground is known in metres, and by its texture the way between two pictures; with that all else
     that stands still (``sweep``). No network has a part in it.
 
-    Pictures of one drive have names that are the same up to the last underscore, and are in order.
-    The ground is taken for level across. Again: continues.
+    Pictures of one drive are of one size and focal length, and have names that are the same up to
+    the last underscore and then a number, in order. The ground is taken for level across. Depth
+    that the dataset has is not kept. Again: continues; a drive that has got more pictures since is
+    measured anew for those alone.
 
     Args:
         root: of a dataset with classes.
@@ -202,8 +254,8 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
 
     Raises:
         FileNotFoundError: the dataset is missing or empty.
-        ConfigError: there is no such split or class, or ``out`` holds what must not be written
-            over: the dataset, another's, or labels made otherwise.
+        ConfigError: there is no such split or class, none that may move, or ``out`` holds what
+            must not be written over: the dataset, another's, or labels made otherwise.
         ValueError: a file is broken.
         OSError: one cannot be read or written.
     """
@@ -213,7 +265,10 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
     name = layout or detect_layout(root)
     dataset = FileDataset(list_split(name, root, split), resize=name in STRETCHED)
     if moving is None:
-        moving = tuple(each for each in MOVING if each in dataset.classes)
+        moving = tuple(each for each in dataset.classes if each.lower() in MOVING)
+        if not moving:
+            raise ConfigError(f'none of the classes {", ".join(dataset.classes)} is known to '
+                              'move: name those that may (--moving)')
     dataset.soft = any(entry.soft for entry in dataset.entries)
     job = Job(dataset, hfov, ground, sky, moving)
     refuse_overwriting(out, dataset.entries)
@@ -221,24 +276,40 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
     source = (f'{name} {split}'.strip() + f', depth by motion, hfov {hfov:g}, height {height}, '
               f'classes {", ".join(ground)}, sky {sky or "none"}, moving {", ".join(moving)}')
     same_source(out, source)
+    same_classes(out, dataset.classes)
     write_description(out, dataset.classes, dataset.palette, source=source)
-    drives = split_drives(dataset.names)
-    for drive in tqdm(drives.values(), 'drives', ncols=80, unit='drive'):
-        if not all(is_written(out, dataset.names[index]) for index in drive.indices):
-            job.survey(drive, camera_height)
-    todo = [(drive, index) for drive in drives.values() for index in drive.indices
-            if not is_written(out, dataset.names[index])]
-    for drive, index in tqdm(todo, 'motion', ncols=80, unit='picture'):
-        sample = replace(job.sample(index), depth=job.depth(drive, index),
-                         name=dataset.names[index])
-        write_sample(out, sample, QUALITY)
+    drives = {}
+    with tqdm(total=len(dataset), desc='motion', ncols=80, unit='picture') as bar:
+        for name, whole in split_drives(dataset.names).items():
+            bar.set_postfix_str(name)
+            for drive in job.cameras(whole):
+                drives[f'{name} {len(drives)}' if name in drives else name] = drive
+                todo = [index for index in drive.indices
+                        if not is_written(out, dataset.names[index])]
+                if todo:
+                    job.survey(drive, camera_height)
+                bar.update(len(drive.indices) - len(todo))
+                for index in todo:
+                    depth, sample = job.depth(drive, index), dataset[index]
+                    known = depth if not np.isnan(depth).all() else None
+                    write_sample(out, replace(sample, depth=known, focal=focal_of(sample, hfov),
+                                              name=dataset.names[index]), QUALITY)
+                    bar.update()
     return drives
+
+
+def focal_of(sample: Sample, hfov: float) -> tuple[float, float]:
+    """Return the focal length of a picture, (fx, fy); by a field of view where it has none."""
+    fx = sample.image.shape[1] / 2 / math.tan(math.radians(hfov) / 2)
+    return sample.focal or (fx, fx)
 
 
 def split_drives(names: Sequence[str]) -> dict[str, Drive]:
     """Return the drives that pictures belong to by their names, in order of their names."""
     drives: dict[str, Drive] = {}
-    for index in sorted(range(len(names)), key=names.__getitem__):
+    for index in sorted(range(len(names)), key=lambda each: [
+            (part.isdigit(), int(part) if part.isdigit() else 0, part)
+            for part in re.split(r'(\d+)', names[each])]):
         drives.setdefault(names[index].rpartition('_')[0], Drive([])).indices.append(index)
     return drives
 
@@ -247,19 +318,25 @@ def describe(drives: Mapping[str, Drive]) -> list[str]:
     """Return a line a drive, of those that were surveyed."""
     lines = []
     for name, drive in drives.items():
-        told = Counter(bool(steps) for steps in drive.steps.values())
+        line = f'{name or "pictures"}: '
         if not drive.steps:
-            lines.append(f'{name or "pictures"}: all written before')
-        elif drive.ground is None:
-            lines.append(f'{name or "pictures"}: depth in the sky only: {told[True]} of '
-                         f'{len(drive.indices)} pictures show how the camera moved, '
-                         f'{drive.measured} people and cars how high it is (want '
-                         f'{FEWEST_THINGS}, or --camera-height)')
+            lines.append(f'{line}all written before')
+            continue
+        told = sum(map(bool, drive.steps.values()))
+        line += f'{told} of {len(drive.indices)} pictures show how the camera moved'
+        height = (f', by {len(drive.seen)} sightings of people and cars '
+                  f'{np.median(drive.seen):.2f} m') if drive.seen else ''
+        if drive.ground and drive.given:
+            line += f'; {drive.ground.height:.2f} m high as given{height}'
+        elif drive.ground:
+            line += f'; {height[2:]} high'
+        elif told:
+            line += (f'{height or ", no person or car how high it is"}: depth of the sky only '
+                     f'(want {FEWEST_THINGS} sightings and {LOWEST} to {HIGHEST} m, or '
+                     '--camera-height)')
         else:
-            by = f'by {drive.measured} people and cars' if drive.measured else 'as given'
-            lines.append(f'{name or "pictures"}: {told[True]} of {len(drive.indices)} pictures '
-                         f'show how the camera moved; {drive.ground.height:.2f} m high ({by}), '
-                         f'horizon at row {drive.ground.horizon:.0f}')
+            line += ': depth of the sky only'
+        lines.append(line)
     return lines
 
 

@@ -16,7 +16,7 @@ MISSED = 0.8
 FEWEST, LEAST_SHARE = 40, 0.3
 """Points, and of the matches the share, that have to agree on a motion."""
 LEAST_SHIFT = 0.0125
-"""Of the picture's width: matched points must have moved by this much (median)."""
+"""Of the picture's width: matched points must have moved by this much (median), but for turns."""
 AHEAD = 0.95
 """Cosine between the way and the camera's axis: it goes ahead, sideways is a wrong solution."""
 
@@ -88,9 +88,14 @@ def step_to(here: Points, there: Points, matrix: np.ndarray, width: int) -> Step
     points, rotation, direction, _ = cv2.recoverPose(essential, x, y, matrix, mask=inliers)
     if points < max(FEWEST, LEAST_SHARE * len(matches)) or abs(direction[2, 0]) < AHEAD:
         return None
+    # What turning alone moves tells nothing of the way.
+    turned = cv2.perspectiveTransform(x[:, None], matrix @ rotation @ np.linalg.inv(matrix))[:, 0]
+    if np.median(np.linalg.norm(turned - y, axis=1)[inliers[:, 0] > 0]) < LEAST_SHIFT * width:
+        return None
     return Step(rotation, direction[:, 0], int(points))
 
 
 def horizon_row(step: Step, matrix: np.ndarray) -> float:
-    """Return the row that the camera drives towards: the horizon of the ground under it."""
-    return float(matrix[1, 2] + matrix[1, 1] * step.direction[1] / step.direction[2])
+    """Return the row that the first camera drives towards: the horizon of the ground under it."""
+    _, down, ahead = step.rotation.T @ step.direction
+    return float(matrix[1, 2] + matrix[1, 1] * down / ahead)

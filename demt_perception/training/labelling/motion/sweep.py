@@ -67,7 +67,10 @@ def see_plane(other: Other, matrix: np.ndarray, plane: Sequence[float],
     image, seen = (cv2.warpPerspective(each, change, (width, height),
                                        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
                    for each in (other.image, whole))
-    return np.asarray(image), (np.asarray(seen) == 255).astype(np.uint8)
+    # What lies behind the other camera would be seen mirrored.
+    ahead = change[2, 0] * np.arange(width) + (
+        change[2, 1] * np.arange(height)[:, None] + change[2, 2]) > 0
+    return np.asarray(image), ((np.asarray(seen) == 255) & ahead).astype(np.uint8)
 
 
 def sweep(image: np.ndarray, others: Sequence[Other], matrix: np.ndarray) -> np.ndarray:
@@ -80,11 +83,14 @@ def sweep(image: np.ndarray, others: Sequence[Other], matrix: np.ndarray) -> np.
     """
     here = Patches(image.astype(np.float32))
     inverse = np.geomspace(1 / FARTHEST, 1 / NEAREST, PLANES)
-    volume = np.stack([_likeness(here, others, matrix, each) for each in inverse])
-    best = volume.argmax(0)
+    volume = np.empty((PLANES, *image.shape), np.float32)
+    for plane, each in enumerate(inverse):
+        volume[plane] = _likeness(here, others, matrix, each)
+    best = volume.argmax(0).astype(np.int16)
     alike = np.take_along_axis(volume, best[None], 0)[0]
-    near = np.abs(np.arange(PLANES)[:, None, None] - best) <= APART
-    second = np.where(near, -1, volume).max(0)
+    second = np.full(image.shape, -1, np.float32)
+    for plane in range(PLANES):
+        np.maximum(second, volume[plane], out=second, where=np.abs(best - plane) > APART)
     known = (alike > ALIKE) & (alike - second > ALONE) & (best > 0) & (best < PLANES - 1)
     fine = best + _vertex(volume, best)
     depth = np.exp(np.interp(fine, np.arange(PLANES), -np.log(inverse))).astype(np.float32)
