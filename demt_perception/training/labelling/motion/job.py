@@ -278,7 +278,7 @@ def label_motion(root: str | Path, out: str | Path, layout: str = '', split: str
     same_source(out, source)
     same_classes(out, dataset.classes)
     write_description(out, dataset.classes, dataset.palette, source=source)
-    drives = {}
+    drives: dict[str, Drive] = {}
     with tqdm(total=len(dataset), desc='motion', ncols=80, unit='picture') as bar:
         for name, whole in split_drives(dataset.names).items():
             bar.set_postfix_str(name)
