@@ -132,7 +132,8 @@ def _ground(args: argparse.Namespace) -> int:
 
 
 def _motion(args: argparse.Namespace) -> int:
-    from demt_perception.training.labelling.motion.job import describe, label_motion
+    from demt_perception.training.labelling.motion.drives import describe
+    from demt_perception.training.labelling.motion.job import label_motion
 
     drives = label_motion(args.folder, args.out, args.layout, args.split, args.hfov,
                           args.camera_height, tuple(args.classes), args.sky,

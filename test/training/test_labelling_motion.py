@@ -27,13 +27,14 @@ from demt_perception.training.datasets import Folder
 from demt_perception.training.datasets.check import check_dataset
 from demt_perception.training.datasets.sample import Sample
 from demt_perception.training.datasets.writing import write_description, write_sample
+from demt_perception.training.labelling.motion.drives import describe, split_drives
 from demt_perception.training.labelling.motion.ground import (
     camera_heights,
     Ground,
     metres_gone,
     SIZES,
 )
-from demt_perception.training.labelling.motion.job import describe, label_motion, split_drives
+from demt_perception.training.labelling.motion.job import label_motion
 from demt_perception.training.labelling.motion.pose import find_points, horizon_row, step_to
 from demt_perception.training.labelling.motion.sweep import FARTHEST, NEAREST, Other, sweep
 
