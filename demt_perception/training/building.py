@@ -6,11 +6,13 @@ from pathlib import Path
 import torch
 from torch import nn, Tensor
 
+from demt_perception.model_card import WEIGHTS
 from demt_perception.networks import create_model
 from demt_perception.networks.model import MultiTaskModel
 from demt_perception.training import checkpoints
 from demt_perception.training.config import ConfigError, TrainConfig
 from demt_perception.training.failures import TrainingError
+from demt_perception.training.from_graph import weights_of_graph
 
 
 def build(config: TrainConfig, pretrained: bool = False) -> MultiTaskModel:
@@ -40,14 +42,26 @@ def load_weights(path: str | Path, network: nn.Module) -> None:
     _fill(network, _read(path), path)
 
 
-def start_from(path: str | Path, network: nn.Module) -> list[str]:
-    """Load what a file of weights has for a network; return the names that it lacks.
+def start_from(config: TrainConfig, network: nn.Module) -> list[str]:
+    """Load what a file of weights, or a model folder, has; return the names that it lacks.
+
+    A model folder without weights, as that of ``demt_driving_base``, has them in its graph.
 
     Raises:
+        ConfigError: a graph does not have the statistics of the norms, and these are to learn.
         TrainingError: the file is none, or is damaged, or has what the network has not, or has it
             in another shape.
         OSError: it cannot be read.
     """
+    path = Path(config.start_from)
+    if path.is_dir():
+        if not (path / WEIGHTS).exists():
+            if '' not in config.freeze_norms:
+                raise ConfigError(f'start_from: {path} has no {WEIGHTS}, and its graph not the '
+                                  "statistics of norms: set freeze_norms=['']")
+            _fill(network, weights_of_graph(path, network), path)
+            return []
+        path /= WEIGHTS
     own, given = network.state_dict(), _read(path)
     _fill(network, {**own, **given}, path)
     return [name for name in own if name not in given]

@@ -53,8 +53,9 @@ class TrainConfig:
         model_options: of the network's class, see docs/networks.md.
         pretrained: weights of the backbone: a file of ``demt import-backbone``, or ``package``
             for those of the installed package; '' for random ones.
-        start_from: file of weights of an earlier run to begin with, as `weights.safetensors`; what
-            it lacks, e.g. a new head, begins as without it; '' for none.
+        start_from: file of weights of an earlier run to begin with, as `weights.safetensors`, or
+            a folder that has it; what it lacks, e.g. a new head, begins as without it; or a model
+            folder without, whose graph tells, with ``freeze_norms: ['']``; '' for none.
         freeze: parts of the network that do not learn, e.g. ``backbone.stem``; the BatchNorm in
             what does not learn keeps its statistics, too.
         learn: the only parts that learn, e.g. ``head.uncertainty``; () for all but ``freeze``.

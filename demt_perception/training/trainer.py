@@ -62,7 +62,7 @@ class Run:
 
     def __init__(self, config: TrainConfig):
         network = build(config, pretrained=not config.start_from)
-        new = start_from(config.start_from, network) if config.start_from else []
+        new = start_from(config, network) if config.start_from else []
         tasks = labels_needed(network)
         self.objective = Objective(config, tasks)
         check_depth_range(config, network.tasks)

@@ -313,9 +313,11 @@ def test_what_weights_lack_begins_anew(root, tmp_path):
                'tasks': {'semseg': 5, 'depth': 1}}
     given = building.build(runs.small_config(root, tmp_path, **options))
     write_weights(tmp_path / 'w.safetensors', given.state_dict())
-    network = building.build(runs.small_config(root, tmp_path, **options, seed=1,
-                                               model_options={'uncertainty': True}))
-    new = building.start_from(tmp_path / 'w.safetensors', network)
+    config = runs.small_config(root, tmp_path, **options, seed=1,
+                               model_options={'uncertainty': True},
+                               start_from=str(tmp_path / 'w.safetensors'))
+    network = building.build(config)
+    new = building.start_from(config, network)
     assert new and all(name.startswith('head.uncertainty.') for name in new)
     filled = network.state_dict()
     assert all(torch.equal(value, filled[name]) for name, value in given.state_dict().items())
