@@ -16,7 +16,7 @@ ABLATION = sorted((FOLDER / 'ablation').glob('*.yaml'))
 @pytest.mark.parametrize(('name', 'millions'), [
     ('demt_driving_fast', 3.36), ('demt_driving_fast_2', 3.36), ('demt_driving_fast_3', 3.36),
     ('demt_driving_fast_4', 3.36),
-    ('demt_driving_base', 5.73), ('demt_driving_open', 3.36)])
+    ('demt_driving_base', 5.73), ('demt_driving_base_3', 5.73), ('demt_driving_open', 3.36)])
 def test_driving_models_have_their_size(name, millions):
     config = load_config(FOLDER / f'{name}.yaml')
     parameters = sum(p.numel() for p in build(config).parameters())
