@@ -18,7 +18,7 @@ from torch import nn, Tensor
 
 from demt_perception.inference.engines import EngineError
 from demt_perception.inference.graph_file import read_graph
-from demt_perception.model_card import load_card, ModelCardError, WEIGHTS
+from demt_perception.model_card import load_card, WEIGHTS
 from demt_perception.networks.demt_light import DeMTLightHead
 from demt_perception.networks.detail_head import DetailHead
 from demt_perception.networks.model import MultiTaskModel
@@ -47,7 +47,7 @@ def weights_of_graph(folder: Path, network: nn.Module) -> dict[str, Tensor]:
                             'demt_light can be trained on from')
     try:
         graph, biases = read_weights(load_graph(folder))
-    except (ModelCardError, EngineError) as error:
+    except (ValueError, TypeError, EngineError) as error:   # of the card, or of onnx
         raise TrainingError(f'start_from: {error}') from error
     own = network.state_dict()
     try:

@@ -67,10 +67,13 @@ def assert_same_losses(a, b):
 
 
 def assert_same_weights(a, b, start):
-    """Compare with the way that the weights have gone, not with their size."""
+    """Compare with the way that the weights have gone, and with how fine their type is there."""
     a, b = load_file(a / 'weights.safetensors'), load_file(b / 'weights.safetensors')
     moved = max(float((a[name] - start[name]).abs().max()) for name in a)
-    assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-3 * moved
+    for name, value in a.items():
+        # A way of hundreds of steps of float32 cannot be the same to a thousandth of it.
+        allowed = 1e-3 * moved + torch.finfo(torch.float32).eps * value.abs()
+        assert torch.all((value - b[name]).abs() <= allowed), name
 
 
 def figures(out):
