@@ -1,6 +1,7 @@
 """Int8: what is imitated is what happens, limits hold, and cards do not lie."""
 
 import math
+from pathlib import Path
 import sys
 
 import numpy as np
@@ -86,7 +87,12 @@ def test_what_is_written_is_within_the_limits_in_every_engine(tool, images):
     wanted = load_cpu(graph, SHAPE, 1, '').run(images[0])['depth']
     for name in ('onnxruntime', 'openvino'):
         pytest.importorskip(name)
-        engine = create_engine(name, found.graph, SHAPE, 1, 'int8')
+        try:
+            engine = create_engine(name, found.graph, SHAPE, 1, 'int8')
+        except EngineError as error:   # oneDNN then halves weights, which costs it a bit of each
+            assert name == 'openvino' and 'too far off' in str(error), error
+            assert 'vnni' not in Path('/proc/cpuinfo').read_text()
+            continue
         assert engine.precision == 'int8'
         seen = engine.run(images[0])['depth']
         assert 0 < np.abs(seen - wanted).mean() < 0.2 * np.abs(wanted).mean()

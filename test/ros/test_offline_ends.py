@@ -130,10 +130,12 @@ def test_a_killed_process_is_gone_on_with(tmp_path, tiny_model):
                '--threads', '1']
     process_ = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     part = tmp_path / 'out' / 'out_0.mcap.part'
-    limit = time.monotonic() + 40
-    while not part.is_file() or part.stat().st_size < 30_000:
+    limit, sizes = time.monotonic() + 40, set()
+    while len(sizes) < 6:   # the head, and then some pieces: some of them whole
         assert process_.poll() is None and time.monotonic() < limit
-        time.sleep(0.01)
+        if part.is_file() and part.stat().st_size >= 30_000:
+            sizes.add(part.stat().st_size)
+        time.sleep(0.002)
     process_.send_signal(signal.SIGKILL)
     process_.wait()
     assert part.is_file()
