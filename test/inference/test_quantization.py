@@ -26,6 +26,8 @@ from demt_perception.inference.quantization.with_onnxruntime import write
 from demt_perception.model_card import load_card
 
 SHAPE = (1, 3, 32, 32)
+VNNI = 'vnni' in Path('/proc/cpuinfo').read_text()
+"""Whether the processor adds 8-bit products without overflow."""
 
 
 def network(seed=0, wild=1.0):
@@ -90,8 +92,8 @@ def test_what_is_written_is_within_the_limits_in_every_engine(tool, images):
         try:
             engine = create_engine(name, found.graph, SHAPE, 1, 'int8')
         except EngineError as error:   # oneDNN then halves weights, which costs it a bit of each
-            assert name == 'openvino' and 'too far off' in str(error), error
-            assert 'vnni' not in Path('/proc/cpuinfo').read_text()
+            if VNNI or name != 'openvino' or 'too far off' not in str(error):
+                raise
             continue
         assert engine.precision == 'int8'
         seen = engine.run(images[0])['depth']

@@ -113,8 +113,8 @@ def _session(graph: bytes, shape: tuple[int, int, int, int], threads: int,
     options.log_severity_level = 3
     # Spinning threads take the cores from whatever else runs: twice as slow on a busy machine.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    # Without VNNI (AVX2 alone) its int8 kernels add pairs of products in 16 bits, which overflow: a
-    # graph in int8 was off by 9 % here, with this by 2 %, as elsewhere. Others do not look at it.
+    # Without VNNI (AVX2 alone) its int8 kernels add pairs of products in 16 bits, which overflow:
+    # a small graph was off by 9 % here, with this by 2 %, as elsewhere. f32 does not look at it.
     options.add_session_config_entry('session.x64quantprecision', '1')
     try:
         # What follows from the shape alone is then computed once, and not for each frame.
