@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn, Tensor
 
-from demt_perception.model_card import WEIGHTS
+from demt_perception.model_card import CARD_FILE, WEIGHTS
 from demt_perception.networks import create_model
 from demt_perception.networks.model import MultiTaskModel
 from demt_perception.training import checkpoints
@@ -56,6 +56,9 @@ def start_from(config: TrainConfig, network: nn.Module) -> list[str]:
     path = Path(config.start_from)
     if path.is_dir():
         if not (path / WEIGHTS).exists():
+            if not (path / CARD_FILE).exists():
+                raise TrainingError(f'start_from: {path} has neither {WEIGHTS} nor a model: is '
+                                    'its run finished?')
             if '' not in config.freeze_norms:
                 raise ConfigError(f'start_from: {path} has no {WEIGHTS}, and its graph not the '
                                   "statistics of norms: set freeze_norms=['']")

@@ -47,8 +47,10 @@ def weights_of_graph(folder: Path, network: nn.Module) -> dict[str, Tensor]:
                             'demt_light can be trained on from')
     try:
         graph, biases = read_weights(load_graph(folder))
-    except (ValueError, TypeError, EngineError) as error:   # of the card, or of onnx
+    except (ValueError, TypeError, LookupError, EngineError) as error:   # of card or onnx
         raise TrainingError(f'start_from: {error}') from error
+    if other := _unlike(head, graph):
+        raise TrainingError(f'the graph of {folder} is of another network: {other}')
     own = network.state_dict()
     try:
         found = {**_zeros(own), **_plain(own, graph), **_folded(network, graph),
@@ -58,7 +60,7 @@ def weights_of_graph(folder: Path, network: nn.Module) -> dict[str, Tensor]:
         missing = error.args[0]
     if missing:
         raise TrainingError(f'the graph of {folder} has no {missing}: it is of another network, '
-                            'or not one that demt export wrote')
+                            'an older export, or one in int8')
     for name, value in own.items():
         if found[name].shape != value.shape:
             raise TrainingError(f'the graph of {folder} is of another network: its {name} is '
@@ -107,10 +109,26 @@ def _tensor(value: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(value))
 
 
+def _unlike(head: DeMTLightHead, graph: Mapping[str, Tensor]) -> str:
+    """Return what of a graph is not as in a network, though weights may fit; '' if nothing."""
+    asking = {name.split('.')[2] for name in graph if name.startswith('head.ask.')}
+    if asking and asking != set(head.tasks):
+        return f'its tasks are {", ".join(sorted(asking))}, want {", ".join(sorted(head.tasks))}'
+    heads = {len(value) for name, value in graph.items() if name.endswith('.sums')}
+    wanted = {query.heads for query in head.queries.values()}
+    if heads and heads != wanted:
+        return f'it has {heads} heads of attention, want {wanted}'
+    if (unsure := any('.uncertainty.' in name for name in graph)) != bool(head.uncertainty):
+        return f'it has {"an" if unsure else "no"} uncertainty (model_options.uncertainty)'
+    return ''
+
+
 def _zeros(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what merged biases are when another has it all, and counts of batches."""
+    """Return biases that others have taken in, see ``_decoder``, and counts of batches."""
+    merged = ('value.bias', 'out.bias', 'key.bias')
     return {name: torch.zeros_like(value) for name, value in own.items()
-            if name.endswith(('.bias', '.num_batches_tracked'))}
+            if name.endswith('.num_batches_tracked') or (
+                name.startswith(('head.interaction.', 'head.queries.')) and name.endswith(merged))}
 
 
 def _plain(own: Mapping[str, Tensor], graph: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -151,7 +169,7 @@ def _decoder(head: DeMTLightHead, graph: Mapping[str, Tensor], biases: Mapping[s
         return graph[f'head.{name}'].squeeze()
 
     found = {'norm.weight': get('norm_maps.weight'), 'norm.bias': get('norm_maps.bias')}
-    dim = len(found['norm.weight'])
+    dim = head.norm.normalized_shape[0]
     parts = {'interaction': 'interact', **{f'queries.{task}': f'ask.{task}.out'
                                            for task in head.tasks}}
     for name, merged in parts.items():
@@ -167,5 +185,6 @@ def _decoder(head: DeMTLightHead, graph: Mapping[str, Tensor], biases: Mapping[s
                   f'queries.{task}.key.weight': get(f'ask.{task}.key'),
                   f'queries.{task}.value.weight': get(f'ask.{task}.value')}
         offset = f'mixers.{task}.spatial.0.p_conv'
-        found[f'{offset}.bias'] = biases[f'head.{offset}.weight']
+        if f'head.{offset}.bias' not in graph:   # it is added to the coordinates
+            found[f'{offset}.bias'] = biases[f'head.{offset}.weight']
     return {f'head.{name}': value for name, value in found.items()}

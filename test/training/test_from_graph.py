@@ -1,5 +1,6 @@
 """Training on from a model folder that has a graph and no weights, as demt_driving_base."""
 
+from dataclasses import replace
 from pathlib import Path
 import shutil
 
@@ -14,11 +15,13 @@ import onnxruntime
 import runs
 from safetensors.torch import load_file
 
-from demt_perception.model_card import WEIGHTS
+from demt_perception.model_card import file_sha256, load_card, save_card, WEIGHTS
+from demt_perception.networks import fuse
 from demt_perception.networks.deploy import Deployed
 from demt_perception.training import trainer
 from demt_perception.training.building import build, start_from
 from demt_perception.training.config import ConfigError
+from demt_perception.training.export import write_onnx
 from demt_perception.training.failures import TrainingError
 from demt_perception.training.from_graph import weights_of_graph
 
@@ -96,6 +99,34 @@ def test_a_folder_with_weights_gives_these(tmp_path):
     assert all(torch.equal(value, given[name]) for name, value in network.state_dict().items())
 
 
+@torch.no_grad()
+def test_a_graph_exported_now_gives_its_weights_back(tmp_path):
+    pytest.importorskip('onnxscript', reason='export needs onnxscript: pip install onnxscript')
+    options = {**FAST, 'model_options': {'dim': 32, 'hidden': 16}}
+    one, other = network_of(options, tmp_path), network_of(options, tmp_path, seed=4)
+    generator = torch.Generator().manual_seed(0)
+    for value in one.state_dict().values():   # equal ones the exporter would keep once
+        if value.dtype.is_floating_point:
+            value.mul_(1 + 0.1 * torch.rand(value.shape, generator=generator))
+            value.add_(0.01 * torch.rand(value.shape, generator=generator))
+    write_onnx(Deployed(fuse(one), tuple(one.tasks), 150.0).eval(), (64, 96),
+               tmp_path / 'model.onnx')
+    card = load_card(MODELS / 'demt_driving_fast')
+    save_card(replace(card, onnx_sha256=file_sha256(tmp_path / 'model.onnx'), weights_sha256=''),
+              tmp_path)
+    other.load_state_dict(weights_of_graph(tmp_path, other))
+    image = torch.randn(1, 3, 64, 96, generator=generator)
+    wanted = one.logits(image)
+    for task, logits in other.logits(image).items():
+        assert torch.allclose(logits, wanted[task], rtol=1e-3, atol=1e-3), task
+
+
+def test_an_unfinished_run_is_no_model(tmp_path):
+    config = runs.small_config(tmp_path, tmp_path / 'run', **FAST, start_from=str(tmp_path))
+    with pytest.raises(TrainingError, match='is its run finished'):
+        start_from(config, network_of(FAST, tmp_path))
+
+
 def test_norms_must_be_kept(bare, tmp_path):
     options = {**FAST, 'freeze_norms': ('backbone',)}
     config = runs.small_config(tmp_path, tmp_path / 'run', **options, start_from=str(bare))
@@ -104,7 +135,10 @@ def test_norms_must_be_kept(bare, tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'words'), [
-    (BASE, 'no backbone'), ({**FAST, 'model_options': {'dim': 32}}, 'another network'),
+    (BASE, 'no backbone'), ({**FAST, 'model_options': {'dim': 32}}, 'an uncertainty'),
+    ({**FAST, 'model_options': {'uncertainty': True, 'dim': 32}}, r'want \('),
+    ({**FAST, 'model_options': {'uncertainty': True, 'heads': 8}}, 'heads of attention'),
+    ({**FAST, 'tasks': {'semseg': 11, 'depth': 1}}, 'its tasks are'),
     ({**FAST, 'model': 'mti_net', 'model_options': {}}, 'only those of demt_light')])
 def test_a_graph_of_another_network_is_refused(options, words, bare, tmp_path):
     with pytest.raises(TrainingError, match=words):
