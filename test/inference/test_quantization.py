@@ -105,6 +105,15 @@ def test_what_is_written_is_within_the_limits_in_every_engine(tool, images):
         {TensorProto.UINT8} if tool == 'nncf' else set())
 
 
+def test_int8_kernels_do_not_overflow(images):
+    found = quantize(network(), images, {'depth': 0.2}, 1, lambda line: None, 'onnxruntime')
+    exact = onnxruntime.SessionOptions()   # what Q and DQ say, in f32: no kernel of int8
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    wanted, = onnxruntime.InferenceSession(found.graph, exact).run(None, {'image': images[0]})
+    seen = load_cpu(found.graph, SHAPE, 1, '').run(images[0])['depth']
+    assert np.abs(seen - wanted).mean() < 0.01 * np.abs(wanted).mean()   # overflow: 0.09
+
+
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')   # TensorRT-RTX keeps no timings
 def test_tensorrt_takes_it_and_onnxruntime_runs_it_in_int8(images, tmp_path):
     """With biases as INT32 DequantizeLinear NVIDIA's parser refused the graph."""
